@@ -1,0 +1,1 @@
+//! The answer: from a question and a snapshot to a reply.

@@ -1,0 +1,7 @@
+//! `evenkeel demo`.
+
+use std::process::ExitCode;
+
+pub(super) fn run() -> ExitCode {
+    ExitCode::FAILURE
+}

@@ -1,0 +1,53 @@
+//! The command line: what can be typed, and which part of the server does it.
+//!
+//! Exit codes: 0 done, 1 the answer is no, 2 usage. Data goes to stdout, the rest to stderr.
+
+mod check;
+mod demo;
+mod query;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Authoritative DNS that steers each client to the right healthy region.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer questions, probe endpoints, and follow the files until stopped.
+    Serve {
+        /// The server file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say everything that `serve` would complain of.
+    Check {
+        /// The server file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// One JSON array instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a server one question and print the reply as dig does.
+    Query(query::Query),
+    /// Run three regions, a server and a client on this machine, and fail and restore regions.
+    Demo,
+}
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve { config } => crate::app::serve(&config),
+        Command::Check { config, json } => check::run(&config, json),
+        Command::Query(query) => query::run(&query),
+        Command::Demo => demo::run(),
+    }
+}

@@ -1,0 +1,1 @@
+//! The files as they are written, and complaints about them.

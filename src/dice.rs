@@ -1,0 +1,71 @@
+//! The only place where chance is drawn.
+//!
+//! A [`Dice`] belongs to one thread and gives a [`Roll`] per question; a roll gives as many numbers
+//! as the answer needs. Whoever is given a roll is a pure function of it.
+//!
+//! The generator is splitmix64: two multiplications, 2^64 long, good enough to be fair. It is not a
+//! secret: nothing that must not be guessed is drawn from it.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// A thread's source of rolls.
+#[derive(Debug)]
+pub struct Dice(Roll);
+
+impl Dice {
+    /// Dice that no one can foresee at start.
+    #[must_use]
+    pub fn from_os() -> Self {
+        // `RandomState` takes its keys from the operating system.
+        Self(Roll(RandomState::new().hash_one(0_u64)))
+    }
+
+    /// The randomness of one decision.
+    pub fn roll(&mut self) -> Roll {
+        Roll(self.0.next())
+    }
+}
+
+/// The randomness of one decision, drawn by the caller.
+#[derive(Debug, Clone)]
+pub struct Roll(pub u64);
+
+impl Roll {
+    /// The next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^ (bits >> 31)
+    }
+
+    /// The next number in `0..len`, each with the same probability but for 2^-32 (Lemire's
+    /// multiply and shift; `len` stays below 2^32, so the bias cannot be measured).
+    pub fn below(&mut self, len: u64) -> u64 {
+        assert!(0 < len && len <= 1 << 32);
+        let product = u128::from(self.next()) * u128::from(len);
+        u64::try_from(product >> 64).expect("a product of two u64 shifted by 64 fits a u64")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_is_even() {
+        let mut roll = Roll(7);
+        let mut hits = [0_u32; 10];
+        for _ in 0..100_000 {
+            hits[usize::try_from(roll.below(10)).unwrap()] += 1;
+        }
+        // Five standard deviations around the mean of 10,000.
+        assert!(hits.iter().all(|hits| (9_526..=10_474).contains(hits)), "{hits:?}");
+    }
+
+    #[test]
+    fn two_dice_differ() {
+        assert_ne!(Dice::from_os().roll().next(), Dice::from_os().roll().next());
+    }
+}

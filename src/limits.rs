@@ -1,0 +1,107 @@
+//! Every bound in the server, by name.
+//!
+//! A loop, a queue, a buffer or a table that is not bounded by a constant from this file (or by the
+//! size of its input) is a bug. Names read from the general to the particular and end in the unit
+//! and the qualifier, so that relatives sort together.
+
+use std::time::Duration;
+
+// ---- Names and messages ----
+
+/// Octets of a name in wire form, the root's included (RFC 1035 section 2.3.4).
+pub const NAME_LEN_MAX: usize = 255;
+
+/// Labels of a name without the root: 127 of one octet each fill 254 octets.
+pub const NAME_LABELS_MAX: usize = 127;
+
+/// Octets of a label (RFC 1035 section 2.3.4).
+pub const LABEL_LEN_MAX: usize = 63;
+
+/// Octets of a reply over UDP to a client that did not say more (RFC 1035 section 4.2.1).
+pub const UDP_REPLY_LEN_MIN: usize = 512;
+
+/// Octets of a reply over UDP, and the payload size we announce: it passes every path with an
+/// IPv6 minimum MTU unfragmented (RFC 9715 section 3.1).
+pub const UDP_REPLY_LEN_MAX: usize = 1232;
+
+/// Octets of a question over UDP that we read. A longer datagram is cut by the kernel and answered
+/// with FORMERR: no question with all the options we know comes near.
+pub const UDP_QUERY_LEN_MAX: usize = 2048;
+
+/// Octets of a message over TCP: its length is a `u16` (RFC 1035 section 4.2.2).
+pub const TCP_MESSAGE_LEN_MAX: usize = 65_535;
+
+/// Names that one answer follows through CNAME and DNAME. A longer chain is cut off there, and
+/// the resolver asks for the rest: the answer so far is true.
+pub const CHAIN_LEN_MAX: usize = 16;
+
+/// Records of one RRset: what a message of the greatest length could hold.
+pub const RRSET_RECORDS_MAX: usize = 4096;
+
+// ---- Steering ----
+
+/// Pools of one steered name.
+pub const POOLS_MAX: usize = 256;
+
+/// Endpoints of one pool.
+pub const POOL_ENDPOINTS_MAX: usize = 256;
+
+/// Weight of a pool or an endpoint.
+pub const WEIGHT_MAX: u32 = 65_535;
+
+/// Addresses in one answer, the greatest that `answers` may ask for.
+pub const ANSWERS_MAX: usize = 32;
+
+/// Addresses in one answer where `answers` is absent.
+pub const ANSWERS_DEFAULT: usize = 8;
+
+/// The greatest TTL (RFC 2181 section 8).
+pub const TTL_MAX: u32 = 0x7FFF_FFFF;
+
+// ---- UDP ----
+
+/// Packets taken from a socket, and handed back to it, with one system call.
+pub const UDP_BATCH_LEN: usize = 64;
+
+/// Octets of the kernel's buffer for packets that wait to be read. It holds what arrives while
+/// the thread is off its core.
+pub const UDP_RECEIVE_BUFFER_LEN: usize = 8 << 20;
+
+/// How long a packet thread sleeps in the kernel before it looks whether it is to stop, or a
+/// snapshot that it holds has been replaced.
+pub const UDP_WAIT_MAX: Duration = Duration::from_millis(250);
+
+// ---- TCP ----
+
+/// Connections in all. A further one is accepted and closed at once.
+pub const TCP_CONNECTIONS_MAX: usize = 4096;
+
+/// Connections of one client address. A further one is accepted and closed at once.
+pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
+
+/// How long a connection may stay silent between questions (RFC 7766 section 6.2.3).
+pub const TCP_IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a begun message may take to arrive, and a reply to be taken.
+pub const TCP_MESSAGE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+// ---- Life ----
+
+/// How long the server finishes what it has begun after it was told to stop.
+pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long changes of files settle before they are read, so that a save in several steps
+/// leads to one reload.
+pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);
+
+const _: () = {
+    // A reply over UDP may not be smaller than what every client takes.
+    assert!(UDP_REPLY_LEN_MIN <= UDP_REPLY_LEN_MAX);
+    // The weights of a pool's endpoints are added up in a `u32`.
+    assert!((POOL_ENDPOINTS_MAX as u64) * (WEIGHT_MAX as u64) <= u32::MAX as u64);
+    // A pool and an endpoint are numbered in a `u16`.
+    assert!(POOLS_MAX <= 1 << 16 && POOL_ENDPOINTS_MAX <= 1 << 16);
+    // A name's length and its labels are counted in a `u8`.
+    assert!(NAME_LEN_MAX <= u8::MAX as usize && NAME_LABELS_MAX < NAME_LEN_MAX);
+    assert!(ANSWERS_DEFAULT <= ANSWERS_MAX);
+};

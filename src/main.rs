@@ -1,0 +1,7 @@
+//! The `evenkeel` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evenkeel::cli::run()
+}

@@ -1,0 +1,19 @@
+//! Serving: sockets, batches of packets in and out, connections, and who is answered at all.
+//!
+//! ```text
+//!   udp (a thread per socket)  \
+//!                               engine: gate -> wire::query -> answer -> wire::reply
+//!   tcp (a task per client)    /
+//! ```
+//!
+//! # Invariants
+//!
+//! - A driver (`udp`, `tcp`) moves bytes and knows no DNS but the length before a TCP message;
+//!   the engine knows DNS and no sockets.
+//! - Between receiving and sending a batch: no allocation, lock, `async`, `dyn` or system call.
+//!
+//! Not here: what is answered (`answer`).
+
+mod engine;
+
+pub use engine::{Client, Engine, Transport};

@@ -1,0 +1,1 @@
+//! Where a name falls in its zone.
