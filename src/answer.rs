@@ -1,1 +1,315 @@
 //! The answer: from a question and a snapshot to a reply.
+//!
+//! Every decision about what a client is told is made in [`answer`] and [`follow`], in this order:
+//!
+//! ```text
+//!   can it be answered at all?  --no-->  BADVERS, FORMERR, REFUSED
+//!   is there a zone?            --no-->  REFUSED
+//!   what does the zone say?
+//!     records                  -> they, and the addresses of the hosts they name
+//!     steered                  -> decision? -> draw
+//!     alias, redirect          -> the record, and on with its target
+//!     cut                      -> referral
+//!     no such type, no such name -> the SOA
+//! ```
+//!
+//! # Invariants
+//!
+//! - Synchronous, total and pure: no clock, no I/O, no locks, no `Result`. What the answer depends
+//!   on is in the arguments; what can go wrong is a response code.
+//! - All branching is here. The functions it calls do one thing and do not decide.
+//!
+//! Not here: who is answered at all (`serve::engine`), where a name falls (`zone::find`), what a
+//! steered name gives (`steer`), and how a reply becomes bytes (`wire::reply`).
+
+use crate::{
+    dice::Roll,
+    limits::{CHAIN_LEN_MAX, NAME_LEN_MAX},
+    snapshot::{Served, Snapshot},
+    steer::{Candidates, Family, Outcome},
+    wire::{
+        Ede, Folded, Query, Rcode, Reply, Rtype, Section,
+        name::suffix_at,
+        query::CLASS_IN,
+        reply::{Apex, Owner, Place, RecordSet},
+    },
+    zone::{Found, Glue},
+};
+
+/// Seconds that the stand-in for "all types" may be kept (RFC 8482 section 4.2).
+const ANY_TTL: u32 = 3600;
+
+/// Answers `query` into `reply`.
+pub fn answer(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    mut roll: Roll,
+    reply: &mut Reply<'_>,
+) -> Rcode {
+    if let Some(rcode) = refuse(query, reply) {
+        return rcode;
+    }
+    let Some(served) = snapshot.zone(query.name, query.qtype) else {
+        reply.set_ede(Ede::NOT_AUTHORITATIVE);
+        return Rcode::REFUSED;
+    };
+    let at = Spot { served, name: query.name, place: Some(Place::QUESTION) };
+    match follow(&at, query.qtype, &mut roll, reply) {
+        Step::Done(rcode) => rcode,
+        Step::Next(target) => chase(snapshot, query, target, &mut roll, reply),
+    }
+}
+
+/// What is no question for a zone.
+fn refuse(query: &Query<'_>, reply: &mut Reply<'_>) -> Option<Rcode> {
+    match query.edns {
+        // RFC 6891 section 6.1.3.
+        Some(edns) if edns.version != 0 => return Some(Rcode::BADVERS),
+        Some(edns) if edns.malformed => return Some(Rcode::FORMERR),
+        _ => {}
+    }
+    if query.qclass != CLASS_IN {
+        reply.set_ede(Ede::NOT_SUPPORTED);
+        return Some(Rcode::REFUSED);
+    }
+    if matches!(query.qtype, Rtype::AXFR | Rtype::IXFR) {
+        reply.set_ede(Ede::PROHIBITED);
+        return Some(Rcode::REFUSED);
+    }
+    None
+}
+
+/// A name in its zone, and where it stands in the reply.
+struct Spot<'s> {
+    served: &'s Served,
+    name: &'s Folded,
+    place: Option<Place>,
+}
+
+/// What one name of a chain comes to.
+#[allow(clippy::large_enum_variant)] // On the stack, for as long as a chain is followed.
+enum Step {
+    /// The end.
+    Done(Rcode),
+    /// On with another name, which stands in the reply.
+    Next(Chained),
+}
+
+/// The target of a CNAME.
+struct Chained {
+    name: [u8; NAME_LEN_MAX],
+    len: usize,
+    place: Option<Place>,
+}
+
+/// Follows a chain through the server's zones (RFC 1034 section 4.3.2, step 3a).
+fn chase(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    mut target: Chained,
+    roll: &mut Roll,
+    reply: &mut Reply<'_>,
+) -> Rcode {
+    let mut name = Folded::default();
+    let mut seen = [query.name.suffix(0).1; CHAIN_LEN_MAX];
+    for link in 1..CHAIN_LEN_MAX {
+        name.fold(&target.name[..target.len]).expect("a target is a valid name");
+        let (_, hash) = name.suffix(0);
+        // A loop: what was said is true, and there is no more to say.
+        if seen[..link].contains(&hash) {
+            return Rcode::NOERROR;
+        }
+        seen[link] = hash;
+        // The chain leaves our zones: the client goes on from there.
+        let Some(served) = snapshot.zone(&name, query.qtype) else { return Rcode::NOERROR };
+        let at = Spot { served, name: &name, place: target.place };
+        match follow(&at, query.qtype, roll, reply) {
+            Step::Done(rcode) => return rcode,
+            Step::Next(next) => target = next,
+        }
+    }
+    Rcode::NOERROR
+}
+
+/// Puts what the zone says of one name.
+fn follow(at: &Spot<'_>, qtype: Rtype, roll: &mut Roll, reply: &mut Reply<'_>) -> Step {
+    let zone = &at.served.zone;
+    let apex = at.apex(reply);
+    let owner = Owner { name: at.name.as_wire(), place: at.place };
+    let is_chased = qtype != Rtype::CNAME && qtype != Rtype::ANY;
+
+    let found = zone.find(at.name, qtype);
+    // A referral is not ours to be authoritative about, but at the end of a chain that began here.
+    if !matches!(found, Found::Referral(..)) || reply.has_answer() {
+        reply.set_authoritative();
+    }
+    match found {
+        Found::Data(set, glue) => {
+            reply.put(Section::Answer, owner, &set, apex);
+            put_glue(glue, apex, reply);
+            Step::Done(Rcode::NOERROR)
+        }
+        Found::Steered(id, family) => {
+            let steered = &at.served.steered[id.idx()];
+            let decision = steered.decision(family).expect("the zone knows the name's families");
+            match &decision.outcome {
+                Outcome::Draw(candidates) => {
+                    let target = put_drawn(candidates, family, owner, roll, apex, reply);
+                    if family == Family::Name && is_chased {
+                        Step::Next(target)
+                    } else {
+                        Step::Done(Rcode::NOERROR)
+                    }
+                }
+                Outcome::NoData => put_negative(at, apex, Rcode::NOERROR, reply),
+                Outcome::NoReachableAuthority => fail(Ede::NO_REACHABLE_AUTHORITY, reply),
+                Outcome::NotReady => fail(Ede::NOT_READY, reply),
+            }
+        }
+        Found::Alias(set) => {
+            let target = put_cname(&set, owner, apex, reply);
+            if is_chased { Step::Next(target) } else { Step::Done(Rcode::NOERROR) }
+        }
+        Found::Redirect(dname, above) => match put_redirect(&dname, above, at, apex, reply) {
+            None => Step::Done(Rcode::YXDOMAIN),
+            Some(target) if is_chased => Step::Next(target),
+            Some(_) => Step::Done(Rcode::NOERROR),
+        },
+        Found::Any => {
+            put_any(owner, apex, reply);
+            Step::Done(Rcode::NOERROR)
+        }
+        Found::Referral(set, above, glue) => {
+            put_referral(&set, above, glue, at, apex, reply);
+            Step::Done(Rcode::NOERROR)
+        }
+        Found::NoData => put_negative(at, apex, Rcode::NOERROR, reply),
+        Found::Nothing => put_negative(at, apex, Rcode::NXDOMAIN, reply),
+    }
+}
+
+impl<'s> Spot<'s> {
+    /// The apex of the zone, and where it stands as a part of the name.
+    fn apex(&self, reply: &Reply<'_>) -> Apex<'s> {
+        let zone = &self.served.zone;
+        let above = self.name.label_count() - zone.apex_label_count();
+        let place = self.place.and_then(|place| reply.suffix(place, above));
+        Apex { name: zone.apex().as_wire(), place }
+    }
+
+    /// The name without its first `above` labels.
+    fn ancestor(&self, above: usize, reply: &Reply<'_>) -> Owner<'s> {
+        let place = self.place.and_then(|place| reply.suffix(place, above));
+        Owner { name: self.name.suffix(above).0, place }
+    }
+}
+
+impl Chained {
+    fn new(name: &[u8], place: Option<Place>) -> Self {
+        let mut chained = Self { name: [0; NAME_LEN_MAX], len: name.len(), place };
+        chained.name[..name.len()].copy_from_slice(name);
+        chained
+    }
+}
+
+/// Puts the endpoints of one draw, and says where the last of them stands: the target when they
+/// are names. A decision for names draws one (RFC 2181 section 10.1).
+fn put_drawn(
+    candidates: &Candidates,
+    family: Family,
+    owner: Owner<'_>,
+    roll: &mut Roll,
+    apex: Apex<'_>,
+    reply: &mut Reply<'_>,
+) -> Chained {
+    let drawn = candidates.draw(roll);
+    let head = (family.rtype(), drawn.ttl());
+    let records = drawn.members().map(|member| &*member.rdata);
+    let place = reply.put_data(Section::Answer, owner, head, records, apex);
+    Chained::new(drawn.first(), place)
+}
+
+/// Puts a CNAME and gives its target.
+fn put_cname(
+    set: &RecordSet<'_>,
+    owner: Owner<'_>,
+    apex: Apex<'_>,
+    reply: &mut Reply<'_>,
+) -> Chained {
+    let place = reply.put(Section::Answer, owner, set, apex);
+    Chained::new(set.records.first(), place)
+}
+
+/// Puts a DNAME and the CNAME that it makes of the name (RFC 6672 section 3.1), and gives the
+/// CNAME's target; none when that is too long for a name.
+fn put_redirect(
+    dname: &RecordSet<'_>,
+    above: usize,
+    at: &Spot<'_>,
+    apex: Apex<'_>,
+    reply: &mut Reply<'_>,
+) -> Option<Chained> {
+    reply.put(Section::Answer, at.ancestor(above, reply), dname, apex);
+    let suffix = dname.records.first();
+    let prefix = &at.name.as_wire()[..at.name.offset(above)];
+    let len = prefix.len() + suffix.len();
+    if NAME_LEN_MAX < len {
+        return None;
+    }
+    let mut target = Chained { name: [0; NAME_LEN_MAX], len, place: None };
+    target.name[..prefix.len()].copy_from_slice(prefix);
+    target.name[prefix.len()..len].copy_from_slice(suffix);
+    let owner = Owner { name: at.name.as_wire(), place: at.place };
+    let head = (Rtype::CNAME, dname.ttl);
+    let records = std::iter::once(&target.name[..len]);
+    target.place = reply.put_data(Section::Answer, owner, head, records, apex);
+    Some(target)
+}
+
+/// Puts a stand-in for all the types of a name (RFC 8482 section 4.2): an answer that is small,
+/// whoever the question pretends to come from.
+fn put_any(owner: Owner<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
+    let records = std::iter::once(&b"\x07RFC8482\x00"[..]);
+    reply.put_data(Section::Answer, owner, (Rtype::HINFO, ANY_TTL), records, apex);
+}
+
+/// Puts the NS RRset of a cut and the addresses that its hosts cannot be reached without.
+fn put_referral(
+    ns: &RecordSet<'_>,
+    above: usize,
+    glue: Glue<'_>,
+    at: &Spot<'_>,
+    apex: Apex<'_>,
+    reply: &mut Reply<'_>,
+) {
+    let cut = at.ancestor(above, reply);
+    reply.put(Section::Authority, cut, ns, apex);
+    let is_below = |host| suffix_at(host, cut.name).is_some();
+    // RFC 9471 section 3: glue for hosts below the cut is required, that of others is a help.
+    for (host, set) in glue.iter().filter(|(host, _)| is_below(host)) {
+        reply.put(Section::Additional, Owner { name: host, place: None }, &set, apex);
+    }
+    for (host, set) in glue.iter().filter(|(host, _)| !is_below(host)) {
+        reply.put_optional(Section::Additional, Owner { name: host, place: None }, &set, apex);
+    }
+}
+
+/// Puts the addresses of hosts that an answer names, as far as they fit.
+fn put_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
+    for (host, set) in glue.iter() {
+        reply.put_optional(Section::Additional, Owner { name: host, place: None }, &set, apex);
+    }
+}
+
+/// Puts the SOA, by which resolvers know how long there is nothing (RFC 2308 section 3).
+fn put_negative(at: &Spot<'_>, apex: Apex<'_>, rcode: Rcode, reply: &mut Reply<'_>) -> Step {
+    let owner = Owner { name: apex.name, place: apex.place };
+    reply.put(Section::Authority, owner, &at.served.zone.negative_soa(), apex);
+    Step::Done(rcode)
+}
+
+/// A steered name that has nothing to give; a resolver asks another server then.
+fn fail(ede: Ede, reply: &mut Reply<'_>) -> Step {
+    reply.set_ede(ede);
+    Step::Done(Rcode::SERVFAIL)
+}

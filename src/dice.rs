@@ -22,7 +22,7 @@ impl Dice {
 
     /// The randomness of one decision.
     pub fn roll(&mut self) -> Roll {
-        Roll(self.0.next())
+        Roll(self.0.bits())
     }
 }
 
@@ -32,7 +32,7 @@ pub struct Roll(pub u64);
 
 impl Roll {
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -40,11 +40,11 @@ impl Roll {
         bits ^ (bits >> 31)
     }
 
-    /// The next number in `0..len`, each with the same probability but for 2^-32 (Lemire's
-    /// multiply and shift; `len` stays below 2^32, so the bias cannot be measured).
+    /// The next number in `0..len`, each with the same probability but for `len` / 2^64 (Lemire's
+    /// multiply and shift), which no sum of weights makes measurable.
     pub fn below(&mut self, len: u64) -> u64 {
-        assert!(0 < len && len <= 1 << 32);
-        let product = u128::from(self.next()) * u128::from(len);
+        assert!(0 < len);
+        let product = u128::from(self.bits()) * u128::from(len);
         u64::try_from(product >> 64).expect("a product of two u64 shifted by 64 fits a u64")
     }
 }
@@ -66,6 +66,6 @@ mod tests {
 
     #[test]
     fn two_dice_differ() {
-        assert_ne!(Dice::from_os().roll().next(), Dice::from_os().roll().next());
+        assert_ne!(Dice::from_os().roll().bits(), Dice::from_os().roll().bits());
     }
 }

@@ -5,7 +5,7 @@
 pub struct ZoneId(pub u32);
 
 /// A node's place in its zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
 
 /// A steered name's place among those of its zone.

@@ -90,6 +90,9 @@ pub const TCP_MESSAGE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the server finishes what it has begun after it was told to stop.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Least time between two questions in the log that were lost to a bug, per packet thread.
+pub const PANIC_LOG_EVERY: Duration = Duration::from_mins(1);
+
 /// How long changes of files settle before they are read, so that a save in several steps
 /// leads to one reload.
 pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);

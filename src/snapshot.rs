@@ -8,12 +8,14 @@
 //! A change of a verdict replaces the [`Steered`] it touches; a reload replaces the zones it
 //! changed. All else is the same memory as in the snapshot before.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use crate::{
     ids::{SteeredId, ZoneId},
     steer::{Decision, Family},
-    wire::Name,
+    wire::{Folded, Rtype, name},
     zone::Zone,
 };
 
@@ -22,9 +24,17 @@ use crate::{
 pub struct Snapshot {
     /// Counts the snapshots of this process.
     pub generation: u64,
-    /// Where each apex is in `zones`.
-    index: Arc<HashMap<Name, ZoneId>>,
+    apexes: Arc<Apexes>,
     zones: Vec<Served>,
+}
+
+/// Where the zone with an apex is.
+#[derive(Debug, Default)]
+struct Apexes {
+    table: HashTable<ZoneId>,
+    /// A bit per number of labels that some apex has, so that only those suffixes of a name are
+    /// looked up.
+    depths: u128,
 }
 
 /// A zone with what its steered names give now.
@@ -54,9 +64,40 @@ impl Snapshot {
     /// Builds a snapshot; each apex occurs once.
     #[must_use]
     pub fn new(generation: u64, zones: Vec<Served>) -> Self {
-        let index =
-            (0..).map(ZoneId).zip(&zones).map(|(id, it)| (it.zone.apex().clone(), id)).collect();
-        Self { generation, index: Arc::new(index), zones }
+        let mut apexes = Apexes::default();
+        let hash_of = |id: &ZoneId| name::hash(zones[id.idx()].zone.apex().as_wire());
+        for (idx, served) in zones.iter().enumerate() {
+            apexes.depths |= 1 << served.zone.apex_label_count();
+            let id = ZoneId::at(idx);
+            apexes.table.insert_unique(hash_of(&id), id, hash_of);
+        }
+        Self { generation, apexes: Arc::new(apexes), zones }
+    }
+
+    /// The zone that a name is in: the one with the longest apex. The DS of an apex is looked for
+    /// in the zone above it, if we have that (RFC 4035 section 3.1.4.1).
+    #[must_use]
+    pub fn zone(&self, name: &Folded, qtype: Rtype) -> Option<&Served> {
+        let own = self.zone_below(name, 0)?;
+        if qtype == Rtype::DS && own.zone.apex_label_count() == name.label_count() {
+            return self.zone_below(name, 1).or(Some(own));
+        }
+        Some(own)
+    }
+
+    /// The zone with the longest apex that is left when at least `skip` labels are taken off.
+    fn zone_below(&self, name: &Folded, skip: usize) -> Option<&Served> {
+        (skip..=name.label_count())
+            .filter(|skip| self.apexes.depths >> (name.label_count() - skip) & 1 != 0)
+            .find_map(|skip| {
+                let (wire, hash) = name.suffix(skip);
+                let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
+                self.apexes.table.find(hash, is_apex).map(|id| self.served(*id))
+            })
+    }
+
+    fn served(&self, id: ZoneId) -> &Served {
+        &self.zones[id.idx()]
     }
 
     /// The snapshot that follows this one when the given steered names change and nothing else.

@@ -1,8 +1,35 @@
 //! The engine: from the bytes of a question to those of the reply.
+//!
+//! ```text
+//!   packet -> gate -> wire::query -> answer -> wire::reply -> packet
+//!              |          |
+//!           silence    FORMERR, NOTIMP
+//! ```
+//!
+//! # Invariants
+//!
+//! - One engine belongs to one thread at a time. It knows no sockets: a driver gives it frames and
+//!   takes replies.
+//! - A panic loses the one question it happened at. What an engine or a snapshot holds cannot be
+//!   left half-changed by it: the one is filled anew for each question, the other never changes.
+//!
+//! Not here: what is said (`answer`).
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
-use crate::{counters::Counters, dice::Dice, snapshot::Snapshot, wire::Folded};
+use crate::{
+    answer::answer,
+    clock,
+    counters::Counters,
+    dice::Dice,
+    limits::{PANIC_LOG_EVERY, TCP_MESSAGE_LEN_MAX, UDP_REPLY_LEN_MAX, UDP_REPLY_LEN_MIN},
+    snapshot::Snapshot,
+    wire::{Folded, Query, Rcode, Refusal, Reply, Transport, query, reply},
+};
 
 /// Who asks, and how.
 #[derive(Debug, Clone, Copy)]
@@ -13,26 +40,19 @@ pub struct Client {
     pub transport: Transport,
 }
 
-/// What a question came over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram; the reply may have to be cut.
-    Udp,
-    /// A stream; the reply may have any length.
-    Tcp,
-}
-
 /// One thread's means of answering.
 #[derive(Debug)]
 pub struct Engine {
     dice: Dice,
     /// The name asked for.
     name: Folded,
+    /// When a panic was last logged.
+    panic_logged: Option<Instant>,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { dice: Dice::from_os(), name: Folded::default() }
+        Self { dice: Dice::from_os(), name: Folded::default(), panic_logged: None }
     }
 }
 
@@ -49,7 +69,94 @@ impl Engine {
         reply: &mut [u8],
         counters: &Counters,
     ) -> usize {
-        let _ = (snapshot, packet, client, reply, counters, self.dice.roll(), &self.name);
-        0
+        counters.question(client.transport);
+        let responded =
+            isolate(|| respond(snapshot, packet, client, &mut self.dice, &mut self.name, reply));
+        match responded {
+            Some(Response::Reply { len, rcode, truncated }) => {
+                counters.reply(rcode, truncated);
+                len
+            }
+            Some(Response::Silence) => {
+                counters.ignored();
+                0
+            }
+            None => {
+                counters.panic();
+                self.log_panic(packet, client);
+                0
+            }
+        }
+    }
+
+    /// Says which question it was, so that it can be asked again; not more often than the log can
+    /// bear.
+    fn log_panic(&mut self, packet: &[u8], client: Client) {
+        let now = clock::now();
+        let is_due = |last: Instant| PANIC_LOG_EVERY <= now.saturating_duration_since(last);
+        if self.panic_logged.is_none_or(is_due) {
+            self.panic_logged = Some(now);
+            tracing::error!(
+                client = %client.address,
+                packet = %packet.escape_ascii(),
+                "a question was lost to a bug, please report it"
+            );
+        }
+    }
+}
+
+/// What becomes of a packet.
+enum Response {
+    Silence,
+    Reply { len: usize, rcode: Rcode, truncated: bool },
+}
+
+fn respond(
+    snapshot: &Snapshot,
+    packet: &[u8],
+    client: Client,
+    dice: &mut Dice,
+    name: &mut Folded,
+    buffer: &mut [u8],
+) -> Response {
+    let query = match query::parse(packet, name) {
+        Ok(query) => query,
+        Err(Refusal::Ignore) => return Response::Silence,
+        Err(Refusal::Reply(rcode)) => {
+            let len = reply::bare(packet, rcode, buffer);
+            return Response::Reply { len, rcode, truncated: false };
+        }
+    };
+    let mut reply = Reply::new(buffer, reply_len_max(&query, client.transport), &query);
+    let rcode = answer(snapshot, &query, dice.roll(), &mut reply);
+    let truncated = reply.is_truncated();
+    Response::Reply { len: reply.finish(rcode, &query), rcode, truncated }
+}
+
+/// Octets that a reply may have.
+fn reply_len_max(query: &Query<'_>, transport: Transport) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => TCP_MESSAGE_LEN_MAX,
+        (Transport::Udp, None) => UDP_REPLY_LEN_MIN,
+        // Values below 512 are taken as 512 (RFC 6891 section 6.2.3).
+        (Transport::Udp, Some(edns)) => {
+            usize::from(edns.payload_len).clamp(UDP_REPLY_LEN_MIN, UDP_REPLY_LEN_MAX)
+        }
+    }
+}
+
+/// Runs `work`; none when it panicked.
+fn isolate<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_contained() {
+        assert_eq!(isolate(|| 7), Some(7));
+        assert_eq!(isolate(|| -> u8 { panic!("on purpose") }), None);
     }
 }

@@ -16,4 +16,4 @@
 
 mod engine;
 
-pub use engine::{Client, Engine, Transport};
+pub use engine::{Client, Engine};

@@ -31,7 +31,7 @@ pub use draw::Drawn;
 
 use std::net::IpAddr;
 
-use crate::wire::Name;
+use crate::wire::{Name, Rtype};
 
 /// How one steered name is answered, as its operator wrote it.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,18 @@ pub enum Target {
     Name(Name),
 }
 
+impl Target {
+    /// The data of the record that hands it out.
+    #[must_use]
+    pub fn rdata(&self) -> Box<[u8]> {
+        match self {
+            Self::Address(IpAddr::V4(v4)) => v4.octets().into(),
+            Self::Address(IpAddr::V6(v6)) => v6.octets().into(),
+            Self::Name(name) => name.as_wire().into(),
+        }
+    }
+}
+
 /// What is known of an endpoint now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
@@ -124,6 +136,18 @@ pub enum Family {
     V6,
     /// `CNAME`, for whatever type was asked.
     Name,
+}
+
+impl Family {
+    /// The type of the records that hand endpoints of this kind out.
+    #[must_use]
+    pub fn rtype(self) -> Rtype {
+        match self {
+            Self::V4 => Rtype::A,
+            Self::V6 => Rtype::AAAA,
+            Self::Name => Rtype::CNAME,
+        }
+    }
 }
 
 /// What the clients of a steered name get for one family, until something changes.
@@ -181,6 +205,6 @@ pub struct Member {
     pub weight: u64,
     /// Seconds an answer with it may be kept.
     pub ttl: u32,
-    /// What is handed out.
-    pub target: Target,
+    /// What is handed out: record data of the decision's family.
+    pub rdata: Box<[u8]>,
 }

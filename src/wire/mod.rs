@@ -21,9 +21,21 @@ mod reader;
 pub mod reply;
 pub mod rtype;
 
+pub use edns::{Ede, Edns, Subnet};
 pub use name::{Folded, Name, NameError};
+pub use query::{Query, Refusal};
+pub use reply::{Reply, Section};
 
 pub use rtype::Rtype;
+
+/// What a message came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// One datagram; the reply may have to be cut.
+    Udp,
+    /// A stream; the reply may have any length.
+    Tcp,
+}
 
 /// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9), twelve bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,9 +1,18 @@
 //! Building a zone out of its records.
+//!
+//! ```text
+//!   record, steer  ->  names and nodes, parents first  ->  finish: RRsets by node and type,
+//!                                                          covers, wildcards, glue
+//! ```
 
-use super::Zone;
+use std::ops::Range;
+
+use hashbrown::HashTable;
+
+use super::{Additional, Cover, Node, RRset, Steering, Zone};
 use crate::{
-    ids::SteeredId,
-    wire::{Name, Rtype},
+    ids::{NodeId, SteeredId},
+    wire::{Name, Rtype, name, name::name_len, rdata},
 };
 
 /// Takes records in any order and makes the tree.
@@ -12,31 +21,201 @@ use crate::{
 /// asserts it.
 #[derive(Debug)]
 pub struct Builder {
-    apex: Name,
+    zone: Zone,
+    /// Each node's parent; the apex is its own.
+    parents: Vec<NodeId>,
+    records: Vec<Record>,
+    /// The data of `records`.
+    rdata: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Record {
+    node: NodeId,
+    rtype: Rtype,
+    ttl: u32,
+    rdata: Range<usize>,
 }
 
 impl Builder {
     /// Begins a zone.
     #[must_use]
     pub fn new(apex: Name) -> Self {
-        Self { apex }
+        let apex_labels = apex.labels().count();
+        let zone = Zone {
+            apex,
+            names: Vec::new(),
+            table: HashTable::new(),
+            nodes: Vec::new(),
+            rrsets: Vec::new(),
+            rdata: Vec::new(),
+            additional: Vec::new(),
+            apex_labels,
+            labels_max: apex_labels,
+            negative_ttl: 0,
+        };
+        let mut builder =
+            Self { zone, parents: Vec::new(), records: Vec::new(), rdata: Vec::new() };
+        let wire = builder.zone.apex.as_wire().to_owned();
+        builder.push_node(&wire, NodeId(0), apex_labels);
+        builder
     }
 
     /// Adds one record. `owner` is at or below the apex; `rdata` is in uncompressed wire form.
     /// The TTL of an RRset is that of its first record. A record that is there already is left out
     /// (RFC 2181 section 5).
     pub fn record(&mut self, owner: &Name, rtype: Rtype, ttl: u32, rdata: &[u8]) {
-        let _ = (owner, rtype, ttl, rdata);
+        let node = self.node(owner.as_wire());
+        let at = self.rdata.len();
+        self.rdata.extend_from_slice(rdata);
+        self.records.push(Record { node, rtype, ttl, rdata: at..self.rdata.len() });
     }
 
     /// Makes `owner` a steered name: of addresses, or with `cname` of target names.
     pub fn steer(&mut self, owner: &Name, id: SteeredId, cname: bool) {
-        let _ = (owner, id, cname);
+        let node = self.node(owner.as_wire());
+        let steered = &mut self.zone.nodes[node.idx()].steered;
+        assert!(steered.is_none(), "a name is steered once");
+        *steered = Some(Steering { id, cname });
     }
 
     /// The zone; it has exactly one SOA, at the apex.
     #[must_use]
-    pub fn finish(self) -> Zone {
-        Zone { apex: self.apex }
+    pub fn finish(mut self) -> Zone {
+        self.group_records();
+        self.cover_nodes();
+        self.find_additional();
+        let soa = self.zone.rrset(NodeId(0), Rtype::SOA).expect("a zone has a SOA");
+        let records = self.zone.record_set(soa).records;
+        assert_eq!(records.iter().count(), 1, "a zone has one SOA");
+        let minimum = records.first().last_chunk().expect("a SOA ends in its MINIMUM field");
+        self.zone.negative_ttl = soa.ttl.min(u32::from_be_bytes(*minimum));
+        self.zone
+    }
+
+    /// The node with this name, made with all its ancestors if it is not there.
+    fn node(&mut self, wire: &[u8]) -> NodeId {
+        if let Some(node) = self.zone.exact(wire, name::hash(wire)) {
+            return node;
+        }
+        // The apex is there, so the walk upwards ends.
+        let parent_at = 1 + usize::from(wire[0]);
+        assert!(wire[0] != 0, "an owner is at or below the apex");
+        let parent = self.node(&wire[parent_at..]);
+        let labels = name::labels(wire).count();
+        let node = self.push_node(wire, parent, labels);
+        if wire.starts_with(b"\x01*") {
+            self.zone.nodes[parent.idx()].wildcard = Some(node);
+        }
+        node
+    }
+
+    fn push_node(&mut self, wire: &[u8], parent: NodeId, labels: usize) -> NodeId {
+        let Zone { names, table, nodes, labels_max, .. } = &mut self.zone;
+        let id = NodeId::at(nodes.len());
+        nodes.push(Node {
+            name_at: u32::try_from(names.len()).expect("a zone's names fill less than 4 GiB"),
+            name_len: u8::try_from(wire.len()).expect("a name has at most 255 octets"),
+            rrsets_at: 0,
+            n_rrsets: 0,
+            cover: Cover::Open,
+            wildcard: None,
+            steered: None,
+        });
+        names.extend_from_slice(wire);
+        *labels_max = (*labels_max).max(labels);
+        let hash_of = |id: &NodeId| {
+            let node = &nodes[id.idx()];
+            let at = node.name_at as usize;
+            name::hash(&names[at..at + usize::from(node.name_len)])
+        };
+        table.insert_unique(name::hash(wire), id, hash_of);
+        self.parents.push(parent);
+        id
+    }
+
+    /// Makes the RRsets, node by node and type by type.
+    fn group_records(&mut self) {
+        // Stable, so that records keep the order of the file.
+        self.records.sort_by_key(|record| (record.node, record.rtype));
+        let zone = &mut self.zone;
+        for group in self.records.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
+            let first = &group[0];
+            let at = zone.rdata.len();
+            for (idx, record) in group.iter().enumerate() {
+                let data = &self.rdata[record.rdata.clone()];
+                let is_new =
+                    group[..idx].iter().all(|before| self.rdata[before.rdata.clone()] != *data);
+                if is_new {
+                    rdata::pack(&mut zone.rdata, data);
+                }
+            }
+            let node = &mut zone.nodes[first.node.idx()];
+            if node.n_rrsets == 0 {
+                node.rrsets_at = u32::try_from(zone.rrsets.len()).expect("fewer than 2^32 RRsets");
+            }
+            node.n_rrsets += 1;
+            zone.rrsets.push(RRset {
+                rtype: first.rtype,
+                ttl: first.ttl,
+                rdata_at: u32::try_from(at).expect("a zone's data fill less than 4 GiB"),
+                rdata_len: u32::try_from(zone.rdata.len() - at).expect("part of the above"),
+                additional_at: 0,
+                n_additional: 0,
+            });
+        }
+    }
+
+    /// Tells every node what hides it; a parent is told before its children.
+    fn cover_nodes(&mut self) {
+        for id in (1..self.zone.nodes.len()).map(NodeId::at) {
+            let parent = self.parents[id.idx()];
+            let cover = match self.zone.node(parent).cover {
+                Cover::Open if self.zone.rrset(parent, Rtype::DNAME).is_some() => {
+                    Cover::Dname(parent)
+                }
+                Cover::Open if self.zone.rrset(id, Rtype::NS).is_some() => Cover::Cut(id),
+                above => above,
+            };
+            self.zone.nodes[id.idx()].cover = cover;
+        }
+    }
+
+    /// Finds the addresses of the hosts that NS, MX and SRV records name (RFC 1034 section 4.3.2,
+    /// step 6). Those of steered names are left out: they are chosen when they are asked for.
+    fn find_additional(&mut self) {
+        for rrset_idx in 0..self.zone.rrsets.len() {
+            let rrset = self.zone.rrsets[rrset_idx];
+            if !matches!(rrset.rtype, Rtype::NS | Rtype::MX | Rtype::SRV) {
+                continue;
+            }
+            let at = self.zone.additional.len();
+            let mut found = Vec::new();
+            for rdata in self.zone.record_set(&rrset).records.iter() {
+                let target = rdata::target(rrset.rtype, rdata).expect("these types have one");
+                let len = name_len(target).expect("names in record data are valid");
+                found.extend(self.addresses_of(&target[..len].to_ascii_lowercase(), rrset.rtype));
+            }
+            self.zone.additional.append(&mut found);
+            let rrset = &mut self.zone.rrsets[rrset_idx];
+            rrset.additional_at = u32::try_from(at).expect("as many as there are RRsets");
+            rrset.n_additional = u16::try_from(self.zone.additional.len() - at)
+                .expect("two for each of at most RRSET_RECORDS_MAX records");
+        }
+    }
+
+    fn addresses_of(&self, host: &[u8], named_by: Rtype) -> Vec<Additional> {
+        let zone = &self.zone;
+        let Some(node) = zone.exact(host, name::hash(host)) else { return Vec::new() };
+        // Below a cut the addresses are not ours to give, but as glue.
+        if zone.node(node).cover != Cover::Open && named_by != Rtype::NS {
+            return Vec::new();
+        }
+        let begin = zone.node(node).rrsets_at;
+        (begin..)
+            .zip(zone.rrsets(node))
+            .filter(|(_, rrset)| matches!(rrset.rtype, Rtype::A | Rtype::AAAA))
+            .map(|(rrset, _)| Additional { node, rrset })
+            .collect()
     }
 }
