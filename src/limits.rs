@@ -71,12 +71,17 @@ pub const UDP_RECEIVE_BUFFER_LEN: usize = 8 << 20;
 /// snapshot that it holds has been replaced.
 pub const UDP_WAIT_MAX: Duration = Duration::from_millis(250);
 
+/// How long a packet thread leaves a socket alone that would not give what it received: a lasting
+/// error then costs nothing, a passing one little.
+pub const UDP_ERROR_WAIT: Duration = Duration::from_millis(10);
+
 // ---- TCP ----
 
 /// Connections in all. A further one is accepted and closed at once.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 
-/// Connections of one client address. A further one is accepted and closed at once.
+/// Connections of one client: an IPv4 address or an IPv6 /64, which is what one host can have all
+/// of. A further one is accepted and closed at once.
 pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
 
 /// How long a connection may stay silent between questions (RFC 7766 section 6.2.3).
@@ -85,7 +90,23 @@ pub const TCP_IDLE_MAX: Duration = Duration::from_secs(10);
 /// How long a begun message may take to arrive, and a reply to be taken.
 pub const TCP_MESSAGE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Connections that wait to be accepted; the kernel drops what comes beyond them.
+pub const TCP_BACKLOG_LEN: i32 = 1024;
+
+/// How long no connection is accepted after the process ran out of descriptors or memory.
+pub const TCP_ACCEPT_WAIT: Duration = Duration::from_millis(100);
+
+/// Octets taken from a connection at once.
+pub const TCP_READ_LEN_MAX: usize = 16 << 10;
+
+/// Octets of replies that are collected before they are written, and before more of the same
+/// connection's questions are answered; the last reply may exceed them.
+pub const TCP_WRITE_LEN_MAX: usize = 32 << 10;
+
 // ---- Life ----
+
+/// Ports tried when the kernel may choose one and gives one that is free over TCP alone.
+pub const BIND_TRIES_MAX: usize = 16;
 
 /// How long the server finishes what it has begun after it was told to stop.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -14,6 +14,12 @@
 //!
 //! Not here: what is answered (`answer`).
 
+pub mod batch;
 mod engine;
+mod sockets;
+mod tcp;
+mod udp;
 
 pub use engine::{Client, Engine};
+pub use sockets::{Serving, Sockets};
+pub use tcp::TcpLimits;
