@@ -103,6 +103,14 @@ pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 /// connection's questions are answered; the last reply may exceed them.
 pub const TCP_WRITE_LEN_MAX: usize = 32 << 10;
 
+// ---- The client of `evenkeel query` ----
+
+/// Times a question is sent over UDP before we say that there is no answer.
+pub const QUERY_TRIES_MAX: u32 = 3;
+
+/// How long each of them waits, and how long an answer over TCP may take.
+pub const QUERY_WAIT_MAX: Duration = Duration::from_secs(2);
+
 // ---- Life ----
 
 /// Ports tried when the kernel may choose one and gives one that is free over TCP alone.

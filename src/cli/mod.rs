@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod query;
+mod reply_text;
 
 use std::{path::PathBuf, process::ExitCode};
 

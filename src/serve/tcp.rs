@@ -368,10 +368,7 @@ impl Connection {
             Err(_) => return Turn::Done,
         }
         loop {
-            let rest = match self.answer() {
-                Ok(rest) => rest,
-                Err(_) => return Turn::Done,
-            };
+            let Ok(rest) = self.answer() else { return Turn::Done };
             if !self.unsent.is_empty() {
                 match timeout(self.limits().message_wait_max, self.flush()).await {
                     Ok(Ok(())) => (),
