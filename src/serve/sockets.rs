@@ -146,6 +146,12 @@ impl Serving {
         now == then
     }
 
+    /// Whether all threads still run; one that ended by itself ended with a panic.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// The counters, which outlive the threads.
     #[must_use]
     pub fn registry(&self) -> &Registry {
