@@ -96,6 +96,10 @@ pub const TCP_BACKLOG_LEN: i32 = 1024;
 /// How long no connection is accepted after the process ran out of descriptors or memory.
 pub const TCP_ACCEPT_WAIT: Duration = Duration::from_millis(100);
 
+/// How long connections are still let in, and questions on them read, after the server was told to
+/// stop: what was on its way then is answered.
+pub const TCP_LAST_CALL: Duration = Duration::from_millis(100);
+
 /// Octets taken from a connection at once.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 

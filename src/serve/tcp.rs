@@ -32,6 +32,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv6Addr, TcpListener as StdListener},
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -52,7 +53,7 @@ use crate::{
     counters::Counters,
     limits::{
         DRAIN_WAIT_MAX, TCP_ACCEPT_WAIT, TCP_CONNECTIONS_MAX, TCP_CONNECTIONS_PER_CLIENT_MAX,
-        TCP_IDLE_MAX, TCP_MESSAGE_LEN_MAX, TCP_MESSAGE_WAIT_MAX, TCP_READ_LEN_MAX,
+        TCP_IDLE_MAX, TCP_LAST_CALL, TCP_MESSAGE_LEN_MAX, TCP_MESSAGE_WAIT_MAX, TCP_READ_LEN_MAX,
         TCP_WRITE_LEN_MAX, UDP_WAIT_MAX,
     },
     snapshot::Snapshot,
@@ -203,13 +204,11 @@ async fn serve(floor: &Rc<Floor>, listeners: Vec<TcpListener>) {
 }
 
 async fn accept(floor: Rc<Floor>, listener: TcpListener, alive: mpsc::Sender<()>) {
-    let mut stopping = floor.stopping.clone();
+    let mut end = pin!(last_call(&floor));
     loop {
         let accepted = tokio::select! {
-            // Who waits when the server is told to stop is let in before it leaves.
-            biased;
             accepted = listener.accept() => accepted,
-            () = told(&mut stopping) => return,
+            () = &mut end => return,
         };
         match accepted {
             Ok((stream, client)) => match Seat::take(&floor, client.ip()) {
@@ -231,6 +230,12 @@ async fn accept(floor: Rc<Floor>, listener: TcpListener, alive: mpsc::Sender<()>
             }
         }
     }
+}
+
+/// Returns a moment after the server was told to stop.
+async fn last_call(floor: &Floor) {
+    told(&mut floor.stopping.clone()).await;
+    time::sleep(TCP_LAST_CALL).await;
 }
 
 /// Returns when the server was told to stop, or nobody is left to tell it.
@@ -341,30 +346,30 @@ impl Connection {
     }
 
     async fn converse(mut self, _alive: mpsc::Sender<()>) {
+        let floor = Rc::clone(&self.seat.floor);
+        let mut end = pin!(last_call(&floor));
         let turn = loop {
-            match self.turn().await {
+            match self.turn(end.as_mut()).await {
                 Turn::Open => task::yield_now().await,
                 turn => break turn,
             }
         };
         if turn == Turn::Cut {
-            self.seat.floor.counters.connection_cut();
+            floor.counters.connection_cut();
         }
     }
 
-    /// Waits for octets, answers what is whole, and writes the replies.
-    async fn turn(&mut self) -> Turn {
-        let last = match self.wait().await {
-            Ok(stopping) => stopping,
-            Err(turn) => return turn,
-        };
+    /// Waits for octets, answers what is whole, and writes the replies. Between messages the wait
+    /// ends with `end`, which is not asked again after it has come.
+    async fn turn(&mut self, end: Pin<&mut impl Future<Output = ()>>) -> Turn {
+        if let Err(turn) = self.wait(end).await {
+            return turn;
+        }
         match self.read() {
             // A client may close its side and wait for answers; it has them all.
             Ok(0) => return Turn::Done,
             Ok(_) => (),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return if last { Turn::Done } else { Turn::Open };
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Open,
             Err(_) => return Turn::Done,
         }
         loop {
@@ -384,23 +389,23 @@ impl Connection {
         }
     }
 
-    /// Returns when there is something to read, or, with `true`, when the server stops: then what
-    /// is there is read once more.
-    async fn wait(&self) -> Result<bool, Turn> {
+    /// Returns when there is something to read.
+    async fn wait(&self, end: Pin<&mut impl Future<Output = ()>>) -> Result<(), Turn> {
         let between = self.half.is_empty();
-        let (end, turn) = if between {
+        let (until, turn) = if between {
             (clock::now() + self.limits().idle_max, Turn::Done)
         } else {
             (self.begun + self.limits().message_wait_max, Turn::Cut)
         };
-        let mut stopping = self.seat.floor.stopping.clone();
         tokio::select! {
-            ready = timeout_at(end.into(), self.stream.readable()) => match ready {
-                Ok(Ok(())) => Ok(false),
+            // A client that never stops asking does not keep the server from stopping.
+            biased;
+            () = end, if between => Err(Turn::Done),
+            ready = timeout_at(until.into(), self.stream.readable()) => match ready {
+                Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Turn::Done),
                 Err(_) => Err(turn),
             },
-            () = told(&mut stopping), if between => Ok(true),
         }
     }
 

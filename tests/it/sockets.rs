@@ -6,6 +6,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -14,12 +15,15 @@ use evenkeel::{
     counters::Totals,
     limits::{UDP_BATCH_LEN, UDP_QUERY_LEN_MAX},
     serve::{Serving, Sockets, TcpLimits},
-    snapshot::Snapshot,
+    snapshot::{Served, Snapshot},
+    wire::{Name, Rtype},
+    zone::Builder,
 };
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const NOERROR: u8 = 0;
 /// RCODE of a name outside all zones.
 const REFUSED: u8 = 5;
 const FORMERR: u8 = 1;
@@ -34,6 +38,21 @@ fn question(id: u16) -> Vec<u8> {
     let mut question = id.to_be_bytes().to_vec();
     question.extend(b"\0\0\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01");
     question
+}
+
+/// Zone `example.` with 64 TXT records of 255 octets at `www`.
+fn zone_with_a_large_set() -> Snapshot {
+    let name = |text| Name::parse(text, None).unwrap();
+    let mut builder = Builder::new(name("example."));
+    let soa = [&[0, 0][..], &[0; 20]].concat();
+    builder.record(&name("example."), Rtype::SOA, 60, &soa);
+    builder.record(&name("example."), Rtype::NS, 60, name("ns.").as_wire());
+    for tag in 0..64 {
+        let mut text = vec![tag; 256];
+        text[0] = 255;
+        builder.record(&name("www.example."), Rtype::TXT, 60, &text);
+    }
+    Snapshot::new(1, vec![Served { zone: Arc::new(builder.finish()), steered: vec![] }])
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
@@ -289,6 +308,35 @@ fn who_asks_and_does_not_read_is_cut_off() {
     let totals = serving.stop();
     assert_eq!((totals.connections_accepted, totals.connections_cut), (2, 1));
     assert_eq!(totals.questions_tcp, totals.replies());
+}
+
+#[test]
+fn replies_far_beyond_the_buffers_all_arrive() {
+    let limits = TcpLimits::default();
+    let snapshots = Arc::new(ArcSwap::from_pointee(zone_with_a_large_set()));
+    let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let serving = sockets.serve(&snapshots, limits).unwrap();
+    let mut client = tcp_client(&serving);
+    let mut large = question(0);
+    let type_at = large.len() - 4;
+    large[type_at + 1] = 16;
+    let mut asker = client.try_clone().unwrap();
+    // 200 replies of some 16 KB; who asks does not wait for them.
+    let asking = thread::spawn(move || {
+        for id in 0_u16..200 {
+            large[..2].copy_from_slice(&id.to_be_bytes());
+            asker.write_all(&framed(&large)).unwrap();
+        }
+        asker.shutdown(Shutdown::Write).unwrap();
+    });
+    for id in 0..200 {
+        let reply = read_reply(&mut client);
+        check_reply(&reply, id, NOERROR);
+        assert!(64 * 256 < reply.len());
+    }
+    check_closed(&mut client);
+    asking.join().unwrap();
+    check_sums(&serving.stop(), (0, 200));
 }
 
 #[test]
