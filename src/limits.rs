@@ -58,6 +58,31 @@ pub const ANSWERS_DEFAULT: usize = 8;
 /// The greatest TTL (RFC 2181 section 8).
 pub const TTL_MAX: u32 = 0x7FFF_FFFF;
 
+// ---- Files ----
+
+/// Octets of one file. A zone of ten million records stays below; what is longer is not a zone.
+pub const SOURCE_LEN_MAX: u64 = 1 << 30;
+
+/// How deep lists and mappings lie in each other in a YAML file. The deepest that the file formats
+/// know is 9.
+pub const YAML_DEPTH_MAX: usize = 32;
+
+/// Nodes that anchors and aliases of one YAML file stand for, all together, so that a short file
+/// does not become a large tree.
+pub const YAML_ALIAS_NODES_MAX: usize = 1 << 16;
+
+/// How deep master files include each other.
+pub const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// The greatest duration that a file may name.
+pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Consecutive outcomes that `fall` or `rise` may ask for.
+pub const CHECK_COUNT_MAX: u64 = 1000;
+
+/// The shortest `every` of a check: what is probed more often is a load and not a check.
+pub const CHECK_EVERY_MIN: Duration = Duration::from_millis(100);
+
 // ---- UDP ----
 
 /// Packets taken from a socket, and handed back to it, with one system call.

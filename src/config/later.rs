@@ -1,0 +1,27 @@
+//! The keys that the file formats have and this version does not know yet.
+//!
+//! They are refused, because nothing is read and ignored; and not as typing errors, because the
+//! operator has read of them.
+
+/// The keys of the mirror that serde calls `name`.
+pub(super) fn later(name: &str) -> &'static [&'static str] {
+    match name {
+        "the server file" => &[
+            "geoip", "networks", "api", "tls", "proxy_from", "rate_limit", "cookies", "identity",
+            "explain_from", "latency", "webhooks", "log_answers", "state", "defaults",
+        ],
+        "`prober`" => &["control", "blind_above", "blind_for"],
+        "a region" => &["at", "capacity"],
+        "a check" => &[
+            "tls", "dns", "icmp", "grpc", "exec", "push", "all_of", "any_of", "at_least", "invert",
+            "flap",
+        ],
+        "`http`" => &["body_regex", "json", "within"],
+        "`https`" => &["body_regex", "json", "within", "cert", "key", "expires_in"],
+        "`tcp`" => &["send", "expect"],
+        "the zone file" => &["defaults", "dnssec"],
+        "`steer`" => &["slack", "eject_max", "slo", "ramp", "demand"],
+        "a pool" => &["tier", "trickle", "serves", "fence", "alias", "ramp"],
+        _ => &[],
+    }
+}

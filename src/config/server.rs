@@ -1,0 +1,143 @@
+//! The mirror of the server file.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::{Entries, Field, Lasting, Status};
+
+/// `evenkeel.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "the server file", bound(deserialize = "'de: 't"))]
+pub struct ServerFile<'t> {
+    /// The version of the format, 1.
+    pub version: Field<&'t str>,
+    /// Where questions come in.
+    #[serde(borrow)]
+    pub listen: Field<Vec<Field<&'t str>>>,
+    /// Folders and files.
+    #[serde(borrow)]
+    pub zones: Field<Vec<Field<&'t str>>>,
+    /// The regions that pools may be in.
+    #[serde(borrow)]
+    pub regions: Field<Entries<'t, RegionFile>>,
+    /// The checks that pools and endpoints may name.
+    #[serde(borrow)]
+    pub checks: Field<Entries<'t, CheckFile<'t>>>,
+    /// Whom to become.
+    #[serde(borrow)]
+    pub user: Field<&'t str>,
+    /// The prober.
+    pub prober: Field<ProberFile>,
+}
+
+/// A region: in this version, its name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a region")]
+pub struct RegionFile {}
+
+/// The prober.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`prober`")]
+pub struct ProberFile {
+    /// How long steered names wait for their first probes.
+    pub startup_wait: Field<Lasting>,
+}
+
+/// A check; one of the kinds is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a check", bound(deserialize = "'de: 't"))]
+pub struct CheckFile<'t> {
+    /// A request over TCP.
+    #[serde(borrow)]
+    pub http: Field<HttpFile<'t>>,
+    /// A request over TLS.
+    #[serde(borrow)]
+    pub https: Field<HttpsFile<'t>>,
+    /// A connection.
+    pub tcp: Field<TcpFile>,
+    /// The period.
+    pub every: Field<Lasting>,
+    /// The longest execution.
+    pub timeout: Field<Lasting>,
+    /// Failures until down.
+    pub fall: Field<u64>,
+    /// Successes until up.
+    pub rise: Field<u64>,
+    /// `host:port` instead of the endpoint's address.
+    #[serde(borrow)]
+    pub target: Field<&'t str>,
+}
+
+/// The keys of `http`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`http`", bound(deserialize = "'de: 't"))]
+pub struct HttpFile<'t> {
+    /// The request target.
+    #[serde(borrow)]
+    pub path: Field<&'t str>,
+    /// The port.
+    pub port: Field<u64>,
+    /// The `Host` header.
+    #[serde(borrow)]
+    pub host: Field<&'t str>,
+    /// The method.
+    #[serde(borrow)]
+    pub method: Field<&'t str>,
+    /// Further headers.
+    #[serde(borrow)]
+    pub headers: Field<Entries<'t, &'t str>>,
+    /// Good status codes.
+    pub status: Field<Vec<Field<Status>>>,
+    /// Text that must occur.
+    #[serde(borrow)]
+    pub body: Field<&'t str>,
+}
+
+/// The keys of `https`: those of `http` and some for TLS.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`https`", bound(deserialize = "'de: 't"))]
+pub struct HttpsFile<'t> {
+    /// The request target.
+    #[serde(borrow)]
+    pub path: Field<&'t str>,
+    /// The port.
+    pub port: Field<u64>,
+    /// The `Host` header.
+    #[serde(borrow)]
+    pub host: Field<&'t str>,
+    /// The method.
+    #[serde(borrow)]
+    pub method: Field<&'t str>,
+    /// Further headers.
+    #[serde(borrow)]
+    pub headers: Field<Entries<'t, &'t str>>,
+    /// Good status codes.
+    pub status: Field<Vec<Field<Status>>>,
+    /// Text that must occur.
+    #[serde(borrow)]
+    pub body: Field<&'t str>,
+    /// The name asked for in the handshake.
+    #[serde(borrow)]
+    pub sni: Field<&'t str>,
+    /// A file of trusted roots.
+    #[serde(borrow)]
+    pub ca: Field<&'t str>,
+    /// Whether the certificate has to be good.
+    pub verify: Field<bool>,
+}
+
+/// The keys of `tcp`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`tcp`")]
+pub struct TcpFile {
+    /// The port.
+    pub port: Field<u64>,
+}
+
+/// What `listen` is where it is absent.
+#[must_use]
+pub fn listen_default() -> Vec<SocketAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    vec![(Ipv4Addr::UNSPECIFIED, 53).into(), (Ipv6Addr::UNSPECIFIED, 53).into()]
+}

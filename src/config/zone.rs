@@ -1,0 +1,185 @@
+//! The mirror of a zone file.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+
+use super::{Entries, Field, Key, Percent, Ttl};
+
+/// `zones/*.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "the zone file", bound(deserialize = "'de: 't"))]
+pub struct ZoneFile<'t> {
+    /// The apex.
+    pub zone: Field<&'t str>,
+    /// The TTL where a record has no other.
+    pub ttl: Field<Ttl>,
+    /// The start of authority.
+    #[serde(borrow)]
+    pub soa: Field<SoaFile<'t>>,
+    /// What is at the names. There may be millions: read one by one with [`entries`](super::entries).
+    pub records: Field<IgnoredAny>,
+}
+
+/// The start of authority.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`soa`", bound(deserialize = "'de: 't"))]
+pub struct SoaFile<'t> {
+    /// The primary server.
+    pub primary: Field<&'t str>,
+    /// A mail address.
+    #[serde(borrow)]
+    pub contact: Field<&'t str>,
+    /// A number, or `auto`.
+    #[serde(borrow)]
+    pub serial: Field<&'t str>,
+    /// When secondaries look for a new serial.
+    pub refresh: Field<Ttl>,
+    /// When they look again after a failure.
+    pub retry: Field<Ttl>,
+    /// When they give up.
+    pub expire: Field<Ttl>,
+    /// How long an absence may be remembered.
+    pub minimum: Field<Ttl>,
+    /// The TTL of the SOA itself.
+    pub ttl: Field<Ttl>,
+}
+
+/// What is at one name.
+#[derive(Debug, Default)]
+pub struct NameFile<'t> {
+    /// The TTL where a record has no other.
+    pub ttl: Field<Ttl>,
+    /// How clients are steered.
+    pub steer: Field<Box<SteerFile<'t>>>,
+    /// The other keys: record types.
+    pub sets: Vec<(Key<'t>, Field<SetFile<'t>>)>,
+}
+
+/// The records of one type at a name.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 't"))]
+pub enum SetFile<'t> {
+    /// One.
+    Text(&'t str),
+    /// Several.
+    List(#[serde(borrow)] Vec<Field<&'t str>>),
+    /// With a TTL of their own.
+    Map(#[serde(borrow)] TtlSetFile<'t>),
+}
+
+/// Records with a TTL of their own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a record set", bound(deserialize = "'de: 't"))]
+pub struct TtlSetFile<'t> {
+    /// The TTL.
+    pub ttl: Field<Ttl>,
+    /// The records.
+    #[serde(borrow)]
+    pub values: Field<Vec<Field<&'t str>>>,
+}
+
+/// How the clients of a name are steered.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`steer`", bound(deserialize = "'de: 't"))]
+pub struct SteerFile<'t> {
+    /// What decides between pools.
+    pub by: Field<&'t str>,
+    /// The checks that all must pass.
+    #[serde(borrow)]
+    pub check: Field<Vec<Field<&'t str>>>,
+    /// The TTL while a change is in sight.
+    pub ttl_min: Field<Ttl>,
+    /// Most addresses in one answer.
+    pub answers: Field<u64>,
+    /// What is answered when nothing is up.
+    #[serde(borrow)]
+    pub all_down: Field<&'t str>,
+    /// What share of a pool must be up.
+    pub min_up: Field<Percent>,
+    /// Whether a client stays with its pool.
+    #[serde(borrow)]
+    pub sticky: Field<&'t str>,
+    /// The pools.
+    #[serde(borrow)]
+    pub pools: Field<Entries<'t, PoolFile<'t>>>,
+}
+
+/// A pool.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a pool", bound(deserialize = "'de: 't"))]
+pub struct PoolFile<'t> {
+    /// Its region, or `none`.
+    pub region: Field<&'t str>,
+    /// Its share.
+    pub weight: Field<u64>,
+    /// The checks that all must pass.
+    #[serde(borrow)]
+    pub check: Field<Vec<Field<&'t str>>>,
+    /// IPv4 endpoints.
+    #[serde(borrow, rename = "A")]
+    pub a: Field<Vec<Field<EndpointFile<'t>>>>,
+    /// IPv6 endpoints.
+    #[serde(borrow, rename = "AAAA")]
+    pub aaaa: Field<Vec<Field<EndpointFile<'t>>>>,
+    /// Target names.
+    #[serde(borrow, rename = "CNAME")]
+    pub cname: Field<Vec<Field<EndpointFile<'t>>>>,
+}
+
+/// An endpoint.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 't"))]
+pub enum EndpointFile<'t> {
+    /// Its address.
+    Text(&'t str),
+    /// Its address and more.
+    Map(#[serde(borrow)] EndpointMap<'t>),
+}
+
+/// An endpoint that is more than an address.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "an endpoint", bound(deserialize = "'de: 't"))]
+pub struct EndpointMap<'t> {
+    /// An address or, in a pool of `CNAME`, a target name.
+    pub address: Field<&'t str>,
+    /// Its share of the pool.
+    pub weight: Field<u64>,
+    /// The checks that all must pass.
+    #[serde(borrow)]
+    pub check: Field<Vec<Field<&'t str>>>,
+    /// The operator's word for it.
+    #[serde(borrow)]
+    pub label: Field<&'t str>,
+}
+
+impl<'de: 't, 't> Deserialize<'de> for NameFile<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NameVisitor(PhantomData))
+    }
+}
+
+struct NameVisitor<'t>(PhantomData<&'t str>);
+
+impl<'de: 't, 't> Visitor<'de> for NameVisitor<'t> {
+    type Value = NameFile<'t>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NameFile<'t>, A::Error> {
+        let mut name = NameFile::default();
+        while let Some(key) = map.next_key::<Key<'t>>()? {
+            match key.given() {
+                Some(&"ttl") => name.ttl = map.next_value()?,
+                Some(&"steer") => name.steer = map.next_value()?,
+                _ => name.sets.push((key, map.next_value()?)),
+            }
+        }
+        Ok(name)
+    }
+}
