@@ -5,11 +5,43 @@
 //! - One validator: whatever can be wrong with the files is found here, all of it in one run.
 //! - A [`Plan`] is right by construction; nobody validates it again.
 //!
+//! ```text
+//!   server file --server--> settings, regions, checks
+//!                                    \
+//!   *.yaml --yaml---> records, steer --draft--> zone::Builder --> Plan
+//!   *.zone --master-> records       /
+//! ```
+//!
 //! Not here: how YAML becomes values (`config`), and what the plan is used for (`state`).
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod checks;
+mod draft;
+mod master;
+mod rdata;
+mod server;
+mod source;
+mod steer;
+mod words;
+mod yaml;
 
-use crate::{health::ProbeSpec, ids::ProbeId, steer::Policy, wire::Name, zone::Zone};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    config::{Complaints, Field, Place, Report},
+    health::ProbeSpec,
+    ids::ProbeId,
+    steer::Policy,
+    wire::{Name, Rtype},
+    zone::Zone,
+};
+use source::{Source, source_error};
 
 /// Everything that the files say.
 #[derive(Debug)]
@@ -53,4 +85,144 @@ pub struct PlannedName {
     pub policy: Arc<Policy>,
     /// Per pool and endpoint of the policy, the probes that all must pass; none: always up.
     pub probes: Vec<Vec<Box<[ProbeId]>>>,
+}
+
+/// Reads the server file and all that it refers to.
+///
+/// # Errors
+///
+/// Says everything that is wrong with any of the files.
+pub fn load(path: &Path) -> Result<Plan, Complaints> {
+    let report = Report::default();
+    let plan = plan(path, &report);
+    match (report.finish(), plan) {
+        (Some(complaints), _) => Err(complaints),
+        (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
+    }
+}
+
+fn plan(path: &Path, report: &Report) -> Option<Plan> {
+    let source = Source::first(path, report)?;
+    let server = server::read(&source, report)?;
+    let mut world = World {
+        report,
+        regions: server.regions,
+        checks: server.checks,
+        probes: checks::Probes::default(),
+        sources: server.sources,
+        apexes: HashMap::new(),
+    };
+    let mut zones = Vec::with_capacity(server.zone_files.len());
+    for (path, place) in server.zone_files {
+        world.sources.push(path.clone());
+        let Some(source) = Source::read(&path, place, report) else { continue };
+        let zone = match path.extension() {
+            Some(extension) if extension == "zone" => master::read(&source, &mut world),
+            _ => yaml::read(&source, &mut world),
+        };
+        zones.extend(zone);
+    }
+    let World { probes, sources, .. } = world;
+    Some(Plan { settings: server.settings, zones, probes: probes.specs, sources })
+}
+
+/// What the zone files are read against.
+struct World<'r> {
+    report: &'r Report,
+    regions: Vec<String>,
+    checks: checks::Checks,
+    probes: checks::Probes,
+    sources: Vec<PathBuf>,
+    apexes: HashMap<Name, Place>,
+}
+
+impl World<'_> {
+    /// Takes a zone; false when it is there already, and that has been complained of.
+    fn add_apex(&mut self, apex: &Name, place: Place) -> bool {
+        let first = self.apexes.get(apex).copied();
+        match first {
+            None => {
+                self.apexes.insert(apex.clone(), place);
+            }
+            Some(first) => self.zone_twice(apex, place, first),
+        }
+        first.is_none()
+    }
+}
+
+// ---- Complaints that both kinds of zone file have ----
+
+impl World<'_> {
+    fn zone_twice(&self, apex: &Name, place: Place, first: Place) {
+        let hint = format!("the first is at {}; remove one", self.report.place_text(first));
+        self.report.say(place, format!("the zone `{apex}` is there twice"), hint);
+    }
+
+    fn outside(&self, place: Place, name: &Name, apex: &Name) {
+        let message = format!("`{name}` is outside of the zone `{apex}`");
+        let hint = "remove the final dot if the name is meant to be relative to the zone";
+        self.report.say(place, message, hint);
+    }
+
+    fn bad_name(&self, place: Place, text: &str, (message, hint): (String, &str)) {
+        self.report.say(place, format!("`{text}` is not a name: {message}"), hint);
+    }
+
+    fn bad_data(&self, place: Place, wrong: rdata::Wrong) {
+        self.report.say(place, wrong.message, wrong.hint);
+    }
+
+    fn open_quote(&self, place: Place) {
+        let hint = r#"close it, or write `\"` for a quote that is meant"#;
+        self.report.say(place, "a quote is not closed", hint);
+    }
+
+    fn unknown_type(&self, place: Place, text: &str) {
+        const COMMON: [&str; 19] = [
+            "A", "AAAA", "CAA", "CNAME", "DNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA",
+            "SRV", "SSHFP", "SVCB", "TLSA", "TXT", "steer", "ttl",
+        ];
+        let hint =
+            crate::config::suggest(text, COMMON, "any type can be written as `TYPE123`; known are");
+        self.report.say(place, format!("`{text}` is no record type"), hint);
+    }
+
+    /// Complains of a type that can not stand in a zone, and says whether it did.
+    fn refuse_type(&self, place: Place, rtype: Rtype) -> bool {
+        if rtype.is_meta() || rtype.0 == 0 {
+            let message = format!("`{rtype}` can not stand in a zone");
+            self.report.say(
+                place,
+                message,
+                "it is a question or a part of the protocol; remove it",
+            );
+            return true;
+        }
+        let signed = matches!(
+            rtype,
+            Rtype::RRSIG | Rtype::NSEC | Rtype::NSEC3 | Rtype::NSEC3PARAM | Rtype::SIG | Rtype::NXT
+        );
+        if signed {
+            let hint = "remove it; zones are served unsigned";
+            self.report.say(place, format!("`{rtype}` is not supported yet"), hint);
+        }
+        signed
+    }
+}
+
+/// The number in a field when it is in range; complains when it is not.
+fn say_number(
+    report: &Report,
+    name: &str,
+    field: &Field<u64>,
+    range: RangeInclusive<u64>,
+) -> Option<u64> {
+    let (place, number) = field.placed()?;
+    if range.contains(number) {
+        return Some(*number);
+    }
+    let (low, high) = range.into_inner();
+    let message = format!("`{name}` is {number}, which is out of range");
+    report.say(place, message, format!("write a number from {low} to {high}"));
+    None
 }

@@ -17,12 +17,7 @@ use serde::de::{
     VariantAccess, Visitor, value::U32Deserializer,
 };
 
-use super::{
-    Data, Key, Node, Place, Report,
-    field::FIELD,
-    later::later,
-    suggest,
-};
+use super::{Data, Key, Node, Place, Report, field::FIELD, later::later, suggest};
 
 /// Reads a mirror from a tree; none when that is not possible at all, and that has been
 /// complained of.
@@ -124,7 +119,9 @@ impl<'n, 't> De<'n, 't> {
     fn refuse_key(self, name: &str, keys: &'static [&'static str]) {
         let key = self.node.text().unwrap_or_default();
         self.complain(if later(name).contains(&key) {
-            Refused(format!("`{key}` is not supported yet\nremove it; a later version will know it"))
+            Refused(format!(
+                "`{key}` is not supported yet\nremove it; a later version will know it"
+            ))
         } else {
             let hint = suggest(key, keys.iter().copied(), "the keys here are");
             Refused(format!("unknown key `{key}` in {name}\n{hint}"))

@@ -7,8 +7,20 @@
 pub(super) fn later(name: &str) -> &'static [&'static str] {
     match name {
         "the server file" => &[
-            "geoip", "networks", "api", "tls", "proxy_from", "rate_limit", "cookies", "identity",
-            "explain_from", "latency", "webhooks", "log_answers", "state", "defaults",
+            "geoip",
+            "networks",
+            "api",
+            "tls",
+            "proxy_from",
+            "rate_limit",
+            "cookies",
+            "identity",
+            "explain_from",
+            "latency",
+            "webhooks",
+            "log_answers",
+            "state",
+            "defaults",
         ],
         "`prober`" => &["control", "blind_above", "blind_for"],
         "a region" => &["at", "capacity"],

@@ -27,9 +27,9 @@ impl<'de> Deserialize<'de> for Lasting {
         let text = <&str>::deserialize(deserializer)?;
         match duration(text) {
             Some(it) if it <= DURATION_MAX => Ok(Self(it)),
-            Some(_) => Err(D::Error::custom(format!(
-                "`{text}` is too long\nthe longest duration is 366d"
-            ))),
+            Some(_) => {
+                Err(D::Error::custom(format!("`{text}` is too long\nthe longest duration is 366d")))
+            }
             None => Err(D::Error::custom(format!(
                 "`{text}` is not a duration\nwrite `500ms`, `10s`, `5m`, `1h`, `1d` or whole seconds"
             ))),
@@ -57,7 +57,8 @@ impl<'de> Deserialize<'de> for Ttl {
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
-        let number = text.strip_suffix('%').filter(|it| is_digits(it)).and_then(|it| it.parse().ok());
+        let number =
+            text.strip_suffix('%').filter(|it| is_digits(it)).and_then(|it| it.parse().ok());
         match number {
             Some(it @ 1..=100) => Ok(Self(it)),
             _ => Err(D::Error::custom(format!(
@@ -70,9 +71,8 @@ impl<'de> Deserialize<'de> for Percent {
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
-        let code = |text: &str| {
-            text.parse().ok().filter(|it| is_digits(text) && (100..600).contains(it))
-        };
+        let code =
+            |text: &str| text.parse().ok().filter(|it| is_digits(text) && (100..600).contains(it));
         let (low, high) = text.split_once('-').unwrap_or((text, text));
         match (code(low.trim()), code(high.trim())) {
             (Some(low), Some(high)) if low <= high => Ok(Self(low, high)),

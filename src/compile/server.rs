@@ -1,0 +1,184 @@
+//! The server file: settings, regions, checks, and which zone files there are.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Settings,
+    checks::{self, Checks},
+    source::{Source, source_error},
+};
+use crate::config::{
+    self, Field, Place, Report,
+    server::{ServerFile, listen_default},
+};
+
+const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// What the server file says.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) settings: Settings,
+    pub(super) regions: Vec<String>,
+    pub(super) checks: Checks,
+    /// Each with the place that names it.
+    pub(super) zone_files: Vec<(PathBuf, Place)>,
+    pub(super) sources: Vec<PathBuf>,
+}
+
+pub(super) fn read(source: &Source, report: &Report) -> Option<Server> {
+    let tree = config::parse(&source.text, source.file, report);
+    let top = Place { file: source.file, line: 1, column: 1 };
+    let Some(tree) = tree else {
+        if report.count() == 0 {
+            no_version(report, top);
+        }
+        return None;
+    };
+    let file: ServerFile<'_> = config::read(&tree, source.file, report)?;
+    let folder = source.path.parent().unwrap_or(Path::new(""));
+    let mut sources = vec![source.path.clone()];
+
+    match file.version.placed() {
+        Some((_, &"1")) => {}
+        Some((place, version)) => bad_version(report, place, version),
+        None if file.version.is_absent() => no_version(report, top),
+        None => {}
+    }
+    let regions = file.regions.given().into_iter().flat_map(|it| &it.0);
+    let regions = regions.filter_map(|(key, _)| key.given()).map(|it| (*it).to_owned()).collect();
+    let checks = checks::read(file.checks.given(), folder, report, &mut sources);
+    let wait = file.prober.given().and_then(|it| it.startup_wait.given());
+    let settings = Settings {
+        listen: listen(&file.listen, report),
+        user: user(&file.user, report),
+        startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
+    };
+    if file.zones.is_absent() {
+        no_zones(report, top);
+    }
+    let mut zone_files = Vec::new();
+    for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
+        zone_files_of(&folder.join(entry), place, report, &mut zone_files, &mut sources);
+    }
+    Some(Server { settings, regions, checks, zone_files, sources })
+}
+
+fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
+    let (Some((place, entries)), false) = (field.placed(), field.is_absent()) else {
+        return listen_default();
+    };
+    let mut listen: Vec<SocketAddr> = Vec::with_capacity(entries.len());
+    for (place, text) in entries.iter().filter_map(Field::placed) {
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 && listen.contains(&address) => {
+                listen_twice(report, place, address);
+            }
+            Ok(address) => listen.push(address),
+            Err(_) if text.contains("://") => listen_later(report, place, text),
+            Err(_) => bad_listen(report, place, text),
+        }
+    }
+    if entries.is_empty() {
+        listen_nowhere(report, place);
+    }
+    listen
+}
+
+fn user(field: &Field<&str>, report: &Report) -> Option<String> {
+    let (place, user) = field.placed()?;
+    if user.is_empty() || user.contains('\0') {
+        bad_user(report, place);
+    }
+    Some((*user).to_owned())
+}
+
+/// A file, or the zone files of a folder in the order of their names.
+fn zone_files_of(
+    path: &Path,
+    place: Place,
+    report: &Report,
+    files: &mut Vec<(PathBuf, Place)>,
+    sources: &mut Vec<PathBuf>,
+) {
+    if !path.is_dir() {
+        if is_zone_file(path) {
+            files.push((path.to_owned(), place));
+        } else {
+            no_zone_file(report, place, path);
+        }
+        return;
+    }
+    sources.push(path.to_owned());
+    let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match entries {
+        Ok(entries) => {
+            let paths = entries.into_iter().map(|it| it.path());
+            let mut found: Vec<PathBuf> = paths.filter(|it| is_zone_file(it)).collect();
+            found.sort();
+            if found.is_empty() {
+                empty_folder(report, place, path);
+            }
+            files.extend(found.into_iter().map(|it| (it, place)));
+        }
+        Err(error) => source_error(report, place, path, &error),
+    }
+}
+
+/// By its name; what an editor leaves lying about begins with a dot.
+fn is_zone_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
+    !hidden && path.extension().is_some_and(|it| it == "yaml" || it == "zone")
+}
+
+// ---- Complaints ----
+
+fn no_version(report: &Report, place: Place) {
+    report.say(place, "the file does not say its `version`", "begin it with `version: 1`");
+}
+
+fn bad_version(report: &Report, place: Place, version: &str) {
+    let message = format!("version `{version}` of the file format is not known");
+    report.say(place, message, "write `version: 1`");
+}
+
+fn no_zones(report: &Report, place: Place) {
+    let message = "the file names no zones";
+    report.say(place, message, "write `zones: zones/`, or a list of files");
+}
+
+fn empty_folder(report: &Report, place: Place, path: &Path) {
+    let message = format!("there are no zone files in `{}`", path.display());
+    report.say(place, message, "their names end in `.yaml` or `.zone`");
+}
+
+fn no_zone_file(report: &Report, place: Place, path: &Path) {
+    let message = format!("`{}` is no folder and no zone file", path.display());
+    report.say(place, message, "the names of zone files end in `.yaml` or `.zone`");
+}
+
+fn bad_listen(report: &Report, place: Place, text: &str) {
+    let message = format!("`{text}` is not an address and a port");
+    report.say(place, message, "write `192.0.2.1:53` or `[2001:db8::1]:53`");
+}
+
+fn listen_later(report: &Report, place: Place, text: &str) {
+    let message = format!("`{text}` is not supported yet");
+    report.say(place, message, "write `192.0.2.1:53`, which is UDP and TCP");
+}
+
+fn listen_twice(report: &Report, place: Place, address: SocketAddr) {
+    report.say(place, format!("`{address}` is there twice"), "remove one");
+}
+
+fn listen_nowhere(report: &Report, place: Place) {
+    let hint = "name an address, or remove the key for all addresses on port 53";
+    report.say(place, "the server would listen nowhere", hint);
+}
+
+fn bad_user(report: &Report, place: Place) {
+    report.say(place, "this is no user", "write the name of a user of this machine");
+}

@@ -1,0 +1,398 @@
+//! Steering: from a `steer` block to a policy and the probes of its endpoints.
+//!
+//! Not here: what may stand beside a steered name (`draft`), and what a check is (`checks`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{
+    PlannedName, World,
+    checks::{Checks, Probes, Template, host_text},
+    rdata::name_octets,
+    say_number,
+};
+use crate::{
+    config::{
+        Field, Place, Report, suggest,
+        zone::{EndpointFile, PoolFile, SteerFile},
+    },
+    health,
+    ids::ProbeId,
+    limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
+    steer::{AllDown, Endpoint, Policy, Pool, Target},
+    wire::Name,
+};
+
+const TTL_MIN_DEFAULT: u32 = 5;
+
+/// A list of check names, as a file says it.
+type Refs<'t> = Field<Vec<Field<&'t str>>>;
+
+/// A steered name, and whether its pools are of CNAME; none when there is nothing to steer to.
+pub(super) fn plan(
+    owner: &Name,
+    place: Place,
+    ttl: u32,
+    file: &SteerFile<'_>,
+    world: &mut World<'_>,
+    origin: &Name,
+) -> Option<(PlannedName, bool)> {
+    let World { report, regions, checks, probes, .. } = world;
+    let mut planner = Planner { report, regions, checks, probes, owner, origin };
+    planner.plan(place, ttl, file)
+}
+
+struct Planner<'w> {
+    report: &'w Report,
+    regions: &'w [String],
+    checks: &'w Checks,
+    probes: &'w mut Probes,
+    owner: &'w Name,
+    origin: &'w Name,
+}
+
+/// What a pool's endpoints are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+    Name,
+}
+
+impl<'w> Planner<'w> {
+    fn plan(
+        &mut self,
+        place: Place,
+        ttl: u32,
+        file: &SteerFile<'_>,
+    ) -> Option<(PlannedName, bool)> {
+        self.refuse_later(file);
+        let ttl_min = file.ttl_min.given().map_or(TTL_MIN_DEFAULT.min(ttl), |it| it.0);
+        if ttl < ttl_min {
+            self.ttl_min_above(file.ttl_min.place().unwrap_or(place), ttl_min, ttl);
+        }
+        let answers_max = u64::try_from(ANSWERS_MAX).expect("a small number");
+        let answers = say_number(self.report, "answers", &file.answers, 1..=answers_max);
+        let answers = answers.and_then(|it| u8::try_from(it).ok());
+        let answers = answers.unwrap_or(u8::try_from(ANSWERS_DEFAULT).expect("a small number"));
+
+        let mut pools = Vec::new();
+        let mut probes = Vec::new();
+        let mut cname = None;
+        for (key, pool) in file.pools.given().iter().flat_map(|it| &it.0) {
+            let (Some((place, name)), Some(pool)) = (key.placed(), pool.given()) else { continue };
+            let of_names = !pool.cname.is_absent();
+            let first = *cname.get_or_insert(of_names);
+            if first != of_names {
+                self.mixed_pools(place, name);
+            }
+            if let Some((pool, its_probes)) = self.pool(place, name, pool, &file.check) {
+                pools.push(pool);
+                probes.push(its_probes);
+            }
+        }
+        if file.pools.is_absent() || file.pools.given().is_some_and(|it| it.0.is_empty()) {
+            self.no_pools(place);
+        } else if POOLS_MAX < pools.len() {
+            self.too_many_pools(file.pools.place().unwrap_or(place), pools.len());
+        }
+        if pools.is_empty() {
+            // Nobody else would look at them.
+            self.checks_of(&file.check);
+            return None;
+        }
+        let policy = Policy {
+            ttl,
+            ttl_min,
+            answers,
+            all_down: self.all_down(&file.all_down, &pools),
+            min_up_percent: file.min_up.given().map(|it| it.0),
+            pools: pools.into(),
+        };
+        let owner = self.owner.clone();
+        Some((PlannedName { owner, policy: policy.into(), probes }, cname == Some(true)))
+    }
+
+    fn refuse_later(&self, file: &SteerFile<'_>) {
+        match file.by.placed() {
+            None | Some((_, &"weight")) => {}
+            Some((place, &it @ ("latency" | "distance"))) => {
+                self.later(place, &format!("by: {it}"), "write `by: weight`, or leave it out");
+            }
+            Some((place, it)) => self.no_such_word(place, "by", it, &["weight"]),
+        }
+        match file.sticky.placed() {
+            None | Some((_, &"none")) => {}
+            Some((place, &"client")) => {
+                self.later(place, "sticky: client", "write `sticky: none`, or leave it out");
+            }
+            Some((place, it)) => self.no_such_word(place, "sticky", it, &["none"]),
+        }
+    }
+
+    fn all_down(&self, field: &Field<&str>, pools: &[Pool]) -> AllDown {
+        let Some((place, word)) = field.placed() else { return AllDown::ServeAll };
+        // A word before a pool of that name: the word is what the documentation says.
+        match *word {
+            "serve_all" => return AllDown::ServeAll,
+            "refuse" => return AllDown::Refuse,
+            "last_good" => {
+                let hint = "write `serve_all`, `refuse` or the name of a pool";
+                self.later(place, "all_down: last_good", hint);
+                return AllDown::ServeAll;
+            }
+            _ => {}
+        }
+        match pools.iter().position(|it| *it.name == **word) {
+            Some(idx) => AllDown::Pool(u16::try_from(idx).unwrap_or(u16::MAX)),
+            None => {
+                let names = pools.iter().map(|it| &*it.name);
+                let words: Vec<&str> = ["serve_all", "refuse"].into_iter().chain(names).collect();
+                self.no_such_word(place, "all_down", word, &words);
+                AllDown::ServeAll
+            }
+        }
+    }
+
+    fn pool(
+        &mut self,
+        place: Place,
+        name: &str,
+        file: &PoolFile<'_>,
+        checks: &Refs<'_>,
+    ) -> Option<(Pool, Vec<Box<[ProbeId]>>)> {
+        let region = self.region(place, name, &file.region);
+        let weight = say_number(self.report, "weight", &file.weight, 0..=u64::from(WEIGHT_MAX));
+        let weight = weight.and_then(|it| u32::try_from(it).ok()).unwrap_or(1);
+        let checks = self.checks_of(if file.check.is_absent() { checks } else { &file.check });
+
+        let mut endpoints = Vec::new();
+        let mut probes = Vec::new();
+        let families =
+            [(&file.a, Family::V4), (&file.aaaa, Family::V6), (&file.cname, Family::Name)];
+        for (list, family) in families {
+            for endpoint in list.given().into_iter().flatten() {
+                let Some((place, endpoint)) = endpoint.placed() else { continue };
+                if let Some((endpoint, its)) = self.endpoint(place, endpoint, family, &checks) {
+                    if endpoints.iter().any(|it: &Endpoint| it.target == endpoint.target) {
+                        self.endpoint_twice(place, name, &endpoint.target);
+                    }
+                    endpoints.push(endpoint);
+                    probes.push(its);
+                }
+            }
+        }
+        let addresses = file.a.place().or(file.aaaa.place());
+        if let (Some(cname), Some(_)) = (file.cname.place(), addresses) {
+            self.mixed_endpoints(cname, name);
+        } else if addresses.is_none() && file.cname.is_absent() {
+            self.empty_pool(place, name);
+        }
+        if POOL_ENDPOINTS_MAX < endpoints.len() {
+            self.too_many_endpoints(place, name, endpoints.len());
+        }
+        let pool = Pool { name: name.into(), region, weight, endpoints: endpoints.into() };
+        (!pool.endpoints.is_empty()).then_some((pool, probes))
+    }
+
+    /// The region of a pool: what it says, else what it is named after.
+    fn region(&self, place: Place, name: &str, field: &Field<&str>) -> Option<Box<str>> {
+        let (place, region, said) = match field.placed() {
+            Some((_, &"none")) => return None,
+            Some((place, region)) => (place, *region, true),
+            None => (place, name, false),
+        };
+        if self.regions.iter().any(|it| it == region) {
+            return Some(region.into());
+        }
+        match (self.regions.is_empty(), said) {
+            // Where no regions are declared a pool need not be in one.
+            (true, false) => None,
+            (true, true) => Some(region.into()),
+            (false, _) => {
+                self.undeclared_region(place, region, said);
+                None
+            }
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        place: Place,
+        file: &EndpointFile<'_>,
+        family: Family,
+        pool_checks: &[&Template],
+    ) -> Option<(Endpoint, Box<[ProbeId]>)> {
+        let (address, weight, own, label) = match file {
+            EndpointFile::Text(text) => (Some((place, *text)), Some(1), None, None),
+            EndpointFile::Map(map) => {
+                if map.address.is_absent() {
+                    self.no_address(place);
+                }
+                let weight = if map.weight.is_absent() {
+                    Some(1)
+                } else {
+                    say_number(self.report, "weight", &map.weight, 1..=u64::from(WEIGHT_MAX))
+                };
+                let own = (!map.check.is_absent()).then(|| self.checks_of(&map.check));
+                let address = map.address.placed().map(|(place, text)| (place, *text));
+                (address, weight, own, map.label.given())
+            }
+        };
+        let (place, text) = address?;
+        let target = self.target(place, text, family)?;
+        let checks = own.as_deref().unwrap_or(pool_checks);
+        let mut probes: Vec<ProbeId> = Vec::with_capacity(checks.len());
+        for check in checks {
+            let whom = match &target {
+                Target::Address(address) => health::Target::Address(*address),
+                Target::Name(name) => health::Target::Host(host_text(name)),
+            };
+            probes.push(self.probes.id(check.spec(whom, self.owner)));
+        }
+        probes.sort_unstable();
+        probes.dedup();
+        let weight = weight.and_then(|it| u32::try_from(it).ok())?;
+        let label = label.map(|it| (*it).into());
+        Some((Endpoint { target, weight, label }, probes.into()))
+    }
+
+    fn target(&self, place: Place, text: &str, family: Family) -> Option<Target> {
+        let v4 = text.parse::<Ipv4Addr>().ok();
+        let v6 = text.parse::<Ipv6Addr>().ok();
+        match (family, v4, v6) {
+            (Family::V4, Some(address), _) => return Some(Target::Address(IpAddr::V4(address))),
+            (Family::V6, _, Some(address)) => return Some(Target::Address(IpAddr::V6(address))),
+            (Family::Name, None, None) => match name_octets(text, Some(self.origin)) {
+                Ok(octets) => return Name::from_wire(&octets).map(Target::Name),
+                Err((message, hint)) => self.bad_target(place, text, &message, hint),
+            },
+            (_, None, None) => self.no_ip(place, text, family),
+            (_, Some(_), _) => self.wrong_family(place, text, "an IPv4 address", "A"),
+            (_, _, Some(_)) => self.wrong_family(place, text, "an IPv6 address", "AAAA"),
+        }
+        None
+    }
+
+    /// The checks that a list of names means; the undeclared ones are complained of.
+    fn checks_of(&self, refs: &Refs<'_>) -> Vec<&'w Template> {
+        let mut templates = Vec::new();
+        for (place, name) in refs.given().into_iter().flatten().filter_map(Field::placed) {
+            match self.checks.get(*name) {
+                None => self.undeclared_check(place, name),
+                Some(Some(check)) if check.needs_host() && self.owner.is_wildcard() => {
+                    self.wildcard_host(place, name);
+                }
+                Some(check) => templates.extend(check),
+            }
+        }
+        templates
+    }
+}
+
+// ---- Complaints ----
+
+impl Planner<'_> {
+    fn later(&self, place: Place, what: &str, hint: &str) {
+        self.report.say(place, format!("`{what}` is not supported yet"), hint);
+    }
+
+    fn no_such_word(&self, place: Place, key: &str, word: &str, words: &[&str]) {
+        let hint = suggest(word, words.iter().copied(), "write one of");
+        self.report.say(place, format!("`{key}` can not be `{word}`"), hint);
+    }
+
+    fn ttl_min_above(&self, place: Place, ttl_min: u32, ttl: u32) {
+        let message = format!("`ttl_min` ({ttl_min}) is greater than the TTL of the name ({ttl})");
+        self.report.say(place, message, "lower it, or raise the `ttl` of the name");
+    }
+
+    fn no_pools(&self, place: Place) {
+        let hint = "write `pools: { NAME: { A: [ADDRESS] } }`";
+        self.report.say(place, "`steer` has no pools", hint);
+    }
+
+    fn too_many_pools(&self, place: Place, count: usize) {
+        let message = format!("there are {count} pools");
+        self.report.say(place, message, format!("a name has at most {POOLS_MAX}"));
+    }
+
+    fn mixed_pools(&self, place: Place, pool: &str) {
+        let message = format!("the pool `{pool}` is of another kind than those before it");
+        let hint = "all pools of a name hold addresses, or all hold a CNAME";
+        self.report.say(place, message, hint);
+    }
+
+    fn mixed_endpoints(&self, place: Place, pool: &str) {
+        let message = format!("the pool `{pool}` has a CNAME beside addresses");
+        self.report.say(place, message, "a pool holds addresses, or target names");
+    }
+
+    fn empty_pool(&self, place: Place, pool: &str) {
+        let message = format!("the pool `{pool}` has no endpoints");
+        self.report.say(place, message, "give it `A`, `AAAA` or `CNAME`");
+    }
+
+    fn too_many_endpoints(&self, place: Place, pool: &str, count: usize) {
+        let message = format!("the pool `{pool}` has {count} endpoints");
+        self.report.say(place, message, format!("a pool has at most {POOL_ENDPOINTS_MAX}"));
+    }
+
+    fn endpoint_twice(&self, place: Place, pool: &str, target: &Target) {
+        let target = match target {
+            Target::Address(address) => address.to_string(),
+            Target::Name(name) => name.to_string(),
+        };
+        let message = format!("`{target}` is twice in the pool `{pool}`");
+        self.report.say(place, message, "remove one; `weight` gives an endpoint a greater share");
+    }
+
+    fn undeclared_region(&self, place: Place, region: &str, said: bool) {
+        let regions = self.regions.iter().map(String::as_str);
+        let near = suggest(region, regions, "declared are");
+        let hint = if said || near.starts_with("did") {
+            near
+        } else {
+            format!("{near}; name the pool after one, or write `region: NAME` or `region: none`")
+        };
+        self.report.say(place, format!("the region `{region}` is not declared"), hint);
+    }
+
+    fn undeclared_check(&self, place: Place, check: &str) {
+        let mut checks: Vec<&str> = self.checks.keys().map(String::as_str).collect();
+        checks.sort_unstable();
+        let hint = suggest(check, checks.iter().copied(), "declared in the server file are");
+        self.report.say(place, format!("the check `{check}` is not declared"), hint);
+    }
+
+    fn wildcard_host(&self, place: Place, check: &str) {
+        let message = format!("the check `{check}` has no `host`, and `{}` is none", self.owner);
+        self.report.say(place, message, "give the check a `host`");
+    }
+
+    fn no_address(&self, place: Place) {
+        let hint = "write `{ address: ADDRESS, weight: 2 }`";
+        self.report.say(place, "this endpoint has no `address`", hint);
+    }
+
+    fn bad_target(&self, place: Place, text: &str, message: &str, hint: &str) {
+        self.report.say(place, format!("`{text}` is not a name: {message}"), hint);
+    }
+
+    fn no_ip(&self, place: Place, text: &str, family: Family) {
+        let (what, hint) = match family {
+            Family::V4 => {
+                ("an IPv4 address", "write `A: 192.0.2.1`; a target name goes under `CNAME`")
+            }
+            _ => (
+                "an IPv6 address",
+                "write `AAAA: \"2001:db8::1\"`; a target name goes under `CNAME`",
+            ),
+        };
+        self.report.say(place, format!("`{text}` is not {what}"), hint);
+    }
+
+    fn wrong_family(&self, place: Place, text: &str, what: &str, key: &str) {
+        let message = format!("`{text}` is {what}");
+        self.report.say(place, message, format!("write it under `{key}`"));
+    }
+}
