@@ -132,7 +132,9 @@ fn judge(case: &Case) -> Result<Vec<&'static str>, Vec<Aspect>> {
 fn follow(peer: &mut Peer, question: &Question, first: &Said, via: Via) -> Option<Said> {
     let mut whole = first.clone();
     let mut followed = false;
-    while let Some(target) = whole.dangling(ZONES) {
+    // As many steps as our own server takes at most; a loop has no end.
+    for _ in 0..evenkeel::limits::CHAIN_LEN_MAX {
+        let Some(target) = whole.dangling(ZONES) else { break };
         if whole.answer.iter().any(|set| set.owner == target) {
             break;
         }
