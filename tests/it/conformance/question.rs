@@ -44,7 +44,7 @@ pub(super) fn all() -> Vec<Question> {
     let mut questions = Vec::new();
     for name in names {
         for rtype in TYPES {
-            let id = u16::try_from(roll.next() & 0xFFFF).expect("it is masked");
+            let id = u16::try_from(roll.bits() & 0xFFFF).expect("it is masked");
             questions.push(Question { labels: mixed_case(&name, &mut roll), rtype, id });
         }
     }
@@ -178,7 +178,7 @@ fn labels(text: &str) -> Labels {
 fn mixed_case(name: &Labels, roll: &mut Roll) -> Labels {
     let mut name = name.clone();
     for octet in name.iter_mut().flatten() {
-        if roll.next() & 1 == 0 {
+        if roll.bits() & 1 == 0 {
             *octet = octet.to_ascii_uppercase();
         } else {
             *octet = octet.to_ascii_lowercase();
