@@ -139,6 +139,42 @@ pub const QUERY_TRIES_MAX: u32 = 3;
 
 /// How long each of them waits, and how long an answer over TCP may take.
 pub const QUERY_WAIT_MAX: Duration = Duration::from_secs(2);
+// ---- Health ----
+
+/// Executions of probes at one time. At the limit, what is due waits for the first that ends, in
+/// the order in which it was due; none lasts longer than its timeout. 10,000 targets, all of them
+/// black holes, take 3,000 at the default numbers.
+pub const PROBES_IN_FLIGHT_MAX: usize = 4096;
+
+/// Octets of a response's body that are read and judged.
+pub const PROBE_BODY_LEN_MAX: usize = 1 << 20;
+
+/// Over how long the first executions of many new probes are spread, so that a start or a great
+/// reload is no burst, and the first round is over soon.
+pub const PROBE_FIRST_SPREAD_MAX: Duration = Duration::from_secs(1);
+
+/// Between the first executions of new probes, as long as there are few of them.
+pub const PROBE_FIRST_GAP: Duration = Duration::from_millis(1);
+
+/// The part of `every` by which a period is shortened at random is at most one in this many.
+pub const PROBE_JITTER_DIVISOR: u32 = 16;
+
+/// Reports of outcomes that wait to be taken in. At the limit the prober waits.
+pub const REPORTS_WAITING_MAX: usize = 1024;
+
+// ---- Publishing ----
+
+/// Between two snapshots. What changes within it goes out together, and well within the 100 ms
+/// in which a verdict has to be published.
+pub const PUBLISH_PAUSE: Duration = Duration::from_millis(20);
+
+/// Replaced snapshots that are kept until no packet thread holds them. At the limit the oldest is
+/// let go, and a packet thread that still holds it is the one to free it: that costs it some
+/// time and nothing else.
+pub const SNAPSHOTS_RETIRED_MAX: usize = 256;
+
+/// How often replaced snapshots are looked through for those that nobody holds any more.
+pub const SNAPSHOTS_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 // ---- Life ----
 
@@ -155,6 +191,9 @@ pub const PANIC_LOG_EVERY: Duration = Duration::from_mins(1);
 /// leads to one reload.
 pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);
 
+/// How long changes that do not end may put a reload off.
+pub const RELOAD_SETTLE_MAX: Duration = Duration::from_secs(2);
+
 const _: () = {
     // A reply over UDP may not be smaller than what every client takes.
     assert!(UDP_REPLY_LEN_MIN <= UDP_REPLY_LEN_MAX);
@@ -165,4 +204,12 @@ const _: () = {
     // A name's length and its labels are counted in a `u8`.
     assert!(NAME_LEN_MAX <= u8::MAX as usize && NAME_LABELS_MAX < NAME_LEN_MAX);
     assert!(ANSWERS_DEFAULT <= ANSWERS_MAX);
+    // A verdict is published within 100 ms, with room for the work itself.
+    assert!(PUBLISH_PAUSE.as_millis() <= 50);
+    // A packet thread lets go of a snapshot within its wait, so that in practice no more are
+    // retired at one time than are published meanwhile.
+    assert!(
+        UDP_WAIT_MAX.as_millis() / PUBLISH_PAUSE.as_millis() < SNAPSHOTS_RETIRED_MAX as u128 / 2
+    );
+    assert!(RELOAD_SETTLE.as_millis() < RELOAD_SETTLE_MAX.as_millis());
 };

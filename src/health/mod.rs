@@ -13,7 +13,17 @@
 //! Not here: what a status means for an answer (`state`, `steer`), and the text of a check
 //! (`config`, `compile`).
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+mod judge;
+mod probe;
+mod prober;
+mod schedule;
+mod trust;
+
+pub use judge::{Judgement, Status};
+pub use probe::{Outcome, Why, execute};
+pub use prober::{Prober, Report};
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 /// What is probed, how and how often: the identity of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,4 +102,37 @@ pub enum Verdict {
     Up,
     /// Failed.
     Down,
+}
+
+impl fmt::Display for ProbeSpec {
+    /// What is asked of whom, as a log line says it: `https://192.0.2.10:443/health`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, path) = match &self.kind {
+            Kind::Tcp => ("tcp", ""),
+            Kind::Http(http) if http.tls.is_some() => ("https", &*http.path),
+            Kind::Http(http) => ("http", &*http.path),
+        };
+        write!(f, "{scheme}://{}:{}{path}", self.target, self.port)
+    }
+}
+
+impl fmt::Display for Target {
+    /// As in a URL: an IPv6 address stands in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Host(host) => f.write_str(host),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
 }
