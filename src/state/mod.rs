@@ -1,1 +1,27 @@
 //! State: what is known now, how a change alters it, and the only writer of the snapshot.
+//!
+//! ```text
+//!   files ---> Reloaded \                      / events   -> the log
+//!   prober --> Probed    > State::apply ------<  probes   -> the prober
+//!   clock ---> WarmedUp /        |             \ (names whose conditions may have changed)
+//!                                v
+//!                         State::snapshot -> publish -> the packet threads
+//! ```
+//!
+//! Whatever else will bear on answers (overrides, dials, ramps) becomes one more [`Change`] and one
+//! more thing that a name's conditions are computed from.
+//!
+//! # Invariants
+//!
+//! - [`State`] is pure: no I/O, no clock. Equal states and changes give equal states and effects.
+//! - Only [`Publisher`] replaces the snapshot that the packet threads read.
+//! - A name is decided anew when a status that it rests on changes, and only then.
+//!
+//! Not here: what an outcome says of a target (`health`), and what conditions mean for clients
+//! (`steer`).
+
+mod apply;
+mod publish;
+
+pub use apply::{Change, Effects, Event, State};
+pub use publish::Publisher;
