@@ -152,6 +152,27 @@ impl State {
         Some(next)
     }
 
+    /// Whether a change was taken in that the latest snapshot may not have.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match &self.stale {
+            Stale::All => true,
+            Stale::Names(names) => !names.is_empty(),
+        }
+    }
+
+    /// The number of the latest snapshot.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.latest.generation
+    }
+
+    /// How many probes have no verdict.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.unknown
+    }
+
     /// Whether every steered name is served: none waits for its first probes.
     #[must_use]
     pub fn is_warm(&self) -> bool {

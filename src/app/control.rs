@@ -1,0 +1,327 @@
+//! Control: the one loop in which everything that happens to a running server happens.
+//!
+//! # Invariants
+//!
+//! - One reload at a time, on a thread of its own; a bad one changes nothing, and says why.
+//! - What changed is published within `PUBLISH_PAUSE`, together with what changed besides.
+//!
+//! Not here: what a change means (`state`), and when files count as changed (`files`).
+
+use std::{future::pending, path::PathBuf, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, interval, sleep_until, timeout},
+};
+
+use super::files::{Fingerprint, Watch};
+use crate::{
+    clock,
+    compile::{self, Plan},
+    health::{Prober, Report, Verdict},
+    limits::{DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY},
+    serve::Serving,
+    state::{Change, Event, Publisher, State},
+};
+
+/// How the server came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was told to stop, and finished what it had begun.
+    Stopped,
+    /// It was told to stop twice.
+    Cut,
+    /// A part that it cannot do without ended by itself.
+    Broken,
+}
+
+/// The parts of a running server.
+pub(super) struct Control {
+    /// The server file.
+    pub(super) config: PathBuf,
+    pub(super) state: State,
+    pub(super) publisher: Publisher,
+    pub(super) prober: Prober,
+    pub(super) serving: Serving,
+    pub(super) watch: Watch,
+    /// The sources as they were when they were last read, with whatever result.
+    pub(super) seen: Fingerprint,
+    /// The reload under way.
+    pub(super) reload: Option<JoinHandle<Read>>,
+    /// Whether another one was asked for meanwhile.
+    pub(super) reload_again: bool,
+}
+
+/// What reading the files anew came to.
+pub(super) enum Read {
+    /// They are as they were.
+    Same,
+    /// What they say, and what tells this state of them from others.
+    Good(Box<Plan>, Fingerprint),
+    /// What is wrong with them, one text for each, and likewise.
+    Bad(Vec<String>, Fingerprint),
+}
+
+/// What the operator tells the process.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Control {
+    /// Lives until told to stop. An error is what keeps the server from starting.
+    pub(super) async fn run(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        mut changes: mpsc::Receiver<()>,
+        startup_wait: Duration,
+    ) -> Result<End, String> {
+        let mut signals =
+            Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let warm_at = Instant::now() + startup_wait;
+        let mut publish_at = Instant::now();
+        let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
+        let mut batch = Vec::new();
+        let mut ready = false;
+        loop {
+            if self.state.is_stale() && publish_at <= Instant::now() {
+                self.publish();
+                publish_at = Instant::now() + PUBLISH_PAUSE;
+            }
+            if !ready && self.state.is_warm() && !self.state.is_stale() {
+                ready = true;
+                self.say_ready();
+            }
+            tokio::select! {
+                taken = reports.recv_many(&mut batch, REPORTS_WAITING_MAX) => {
+                    if taken == 0 {
+                        return Ok(broken("the prober"));
+                    }
+                    batch.drain(..).for_each(|report| self.take(Change::Probed(report)));
+                }
+                () = self.prober.crashed() => return Ok(broken("the prober")),
+                () = sleep_until(warm_at), if !self.state.is_warm() => self.warm_up(),
+                () = sleep_until(publish_at), if self.state.is_stale() => {}
+                _ = sweep.tick() => {
+                    self.publisher.sweep();
+                    if !self.serving.is_whole() {
+                        return Ok(broken("a thread that serves"));
+                    }
+                }
+                _ = signals.hangup.recv() => self.begin_reload(true),
+                Some(()) = changes.recv() => self.begin_reload(false),
+                read = finished(&mut self.reload) => self.finish_reload(read),
+                () = signals.stop() => break,
+            }
+        }
+        Ok(self.stop(signals).await)
+    }
+
+    /// Takes a change in and does what follows from it, but for publishing.
+    fn take(&mut self, change: Change) {
+        let effects = self.state.apply(change);
+        effects.events.iter().for_each(log);
+        if let Some(probes) = effects.probes {
+            self.prober.set(probes);
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some(snapshot) = self.state.snapshot() {
+            tracing::debug!(generation = snapshot.generation, "published");
+            self.publisher.publish(snapshot);
+        }
+    }
+
+    fn warm_up(&mut self) {
+        let unknown = self.state.unknown();
+        tracing::warn!(
+            unknown,
+            "the first round of probes takes longer than `startup_wait`: what is unknown counts as up"
+        );
+        self.take(Change::WarmedUp);
+    }
+
+    fn say_ready(&self) {
+        let plan = self.state.plan();
+        let names: usize = plan.zones.iter().map(|zone| zone.steered.len()).sum();
+        tracing::info!(
+            listen = %Listed(self.serving.addresses()),
+            zones = plan.zones.len(),
+            names,
+            generation = self.state.generation(),
+            "ready"
+        );
+        tell(&[NotifyState::Ready]);
+    }
+
+    /// Reads the files anew; unless `forced`, only if they changed.
+    fn begin_reload(&mut self, forced: bool) {
+        if self.reload.is_some() {
+            self.reload_again = true;
+            return;
+        }
+        let (config, seen) = (self.config.clone(), self.seen.clone());
+        let sources = self.state.plan().sources.clone();
+        self.reload = Some(tokio::task::spawn_blocking(move || {
+            if !forced && seen.holds() {
+                return Read::Same;
+            }
+            let began = clock::wall();
+            match compile::load(&config) {
+                Ok(plan) => {
+                    let seen = Fingerprint::of(&plan.sources, began);
+                    Read::Good(Box::new(plan), seen)
+                }
+                Err(complaints) => {
+                    let texts = complaints.as_slice().iter().map(ToString::to_string).collect();
+                    Read::Bad(texts, Fingerprint::of(&sources, began))
+                }
+            }
+        }));
+    }
+
+    fn finish_reload(&mut self, read: Option<Read>) {
+        self.reload = None;
+        match read {
+            Some(Read::Same) => {}
+            Some(Read::Good(plan, seen)) => {
+                self.look_again_if_doubtful(seen);
+                self.reload_with(plan);
+            }
+            Some(Read::Bad(complaints, seen)) => {
+                self.look_again_if_doubtful(seen);
+                refuse(&complaints);
+            }
+            None => refuse(&["reading the files failed in a way that is a bug".to_owned()]),
+        }
+        if std::mem::take(&mut self.reload_again) {
+            self.begin_reload(false);
+        }
+    }
+
+    fn look_again_if_doubtful(&mut self, seen: Fingerprint) {
+        if seen.is_doubtful() {
+            self.watch.look_again();
+        }
+        self.seen = seen;
+    }
+
+    /// Goes over to a new plan, unless that takes what only a new process can have.
+    fn reload_with(&mut self, plan: Box<Plan>) {
+        let mut complaints = Vec::new();
+        if !self.serving.listens_on(&plan.settings.listen) {
+            complaints.push("`listen` changed: that takes a restart".to_owned());
+        }
+        if plan.settings.user != self.state.plan().settings.user {
+            complaints.push("`user` changed: that takes a restart".to_owned());
+        }
+        if !complaints.is_empty() {
+            return refuse(&complaints);
+        }
+        let reloading = NotifyState::monotonic_usec_now().map(|at| [NotifyState::Reloading, at]);
+        reloading.iter().for_each(|it| tell(it));
+        self.watch.follow(&plan.sources);
+        self.take(Change::Reloaded(plan));
+        self.publish();
+        tracing::info!(generation = self.state.generation(), "reloaded");
+        if self.state.is_warm() {
+            tell(&[NotifyState::Ready]);
+        }
+    }
+
+    /// Finishes what was begun, for a limited time.
+    async fn stop(self, mut signals: Signals) -> End {
+        tell(&[NotifyState::Stopping]);
+        tracing::info!("stopping");
+        drop(self.prober);
+        let serving = self.serving;
+        let drained = tokio::task::spawn_blocking(move || serving.stop());
+        tokio::select! {
+            drained = timeout(DRAIN_WAIT_MAX + Duration::from_secs(1), drained) => match drained {
+                Ok(Ok(totals)) => {
+                    tracing::info!("stopped {totals}");
+                    End::Stopped
+                }
+                Ok(Err(_)) => broken("the drain"),
+                Err(_) => {
+                    tracing::warn!("stopped before everything was finished");
+                    End::Stopped
+                }
+            },
+            () = signals.stop() => {
+                tracing::warn!("stopped at once");
+                End::Cut
+            }
+        }
+    }
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits until told to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Waits for the reload under way; none: it crashed.
+async fn finished(reload: &mut Option<JoinHandle<Read>>) -> Option<Read> {
+    match reload {
+        Some(reload) => reload.await.ok(),
+        None => pending().await,
+    }
+}
+
+fn broken(part: &str) -> End {
+    tracing::error!(part, "a part of the server ended by itself; stopping");
+    End::Broken
+}
+
+fn refuse(complaints: &[String]) {
+    for complaint in complaints {
+        tracing::error!("reload refused, all stays as it was: {}", complaint.trim_end());
+    }
+}
+
+fn log(event: &Event) {
+    let Event { from, to, probe, outcome, .. } = event;
+    if *to == Verdict::Down {
+        tracing::warn!(what = %event, %from, %to, check = %probe, why = %outcome, "verdict");
+    } else {
+        tracing::info!(what = %event, %from, %to, check = %probe, why = %outcome, "verdict");
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}
+
+/// Things with a comma between them.
+struct Listed<'a, T>(&'a [T]);
+
+impl<T: std::fmt::Display> std::fmt::Display for Listed<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (idx, it) in self.0.iter().enumerate() {
+            write!(f, "{}{it}", if idx == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! Files: noticing that what was read has changed.
+//!
+//! ```text
+//!   the kernel --event--> settle (200 ms of quiet, at most 2 s) --> "look again"
+//!                         look again: is the fingerprint another? --> reload
+//! ```
+//!
+//! Folders are watched and not files, because editors and deployments put a new file in the place
+//! of the old.
+//!
+//! # Invariants
+//!
+//! - Reading the files is no change: only what alters a file or a folder is an event.
+//! - Where watching does not work, the log says so and SIGHUP still does.
+//!
+//! Not here: what is read (`compile`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode},
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    clock,
+    limits::{RELOAD_SETTLE, RELOAD_SETTLE_MAX},
+};
+
+/// What tells one state of the sources from another, short of reading them.
+#[derive(Debug, Clone)]
+pub(super) struct Fingerprint {
+    sources: BTreeMap<PathBuf, Mark>,
+    doubtful: bool,
+}
+
+/// What tells one state of a file or a folder from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mark {
+    File { inode: u64, len: u64, modified: Option<SystemTime> },
+    Folder(BTreeSet<PathBuf>),
+    Missing,
+}
+
+impl Fingerprint {
+    /// The state of `sources`, which are read from `began` on.
+    pub(super) fn of(sources: &[PathBuf], began: SystemTime) -> Self {
+        let sources: BTreeMap<_, _> =
+            sources.iter().map(|path| (path.clone(), Mark::of(path))).collect();
+        let now = clock::wall();
+        let doubtful = sources.values().any(|mark| match mark {
+            Mark::File { modified: Some(at), .. } => began <= *at && *at <= now,
+            _ => false,
+        });
+        Self { sources, doubtful }
+    }
+
+    /// Whether the sources are still in that state.
+    pub(super) fn holds(&self) -> bool {
+        self.sources.iter().all(|(path, mark)| *mark == Mark::of(path))
+    }
+
+    /// Whether a file was changed while it was read, so that what was read may be older.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+}
+
+impl Mark {
+    fn of(path: &Path) -> Self {
+        if let Ok(entries) = fs::read_dir(path) {
+            let names = entries.flatten().map(|entry| PathBuf::from(entry.file_name()));
+            return Self::Folder(names.filter(|name| !is_by_product(name)).collect());
+        }
+        match fs::metadata(path) {
+            Ok(it) => {
+                Self::File { inode: it.ino(), len: it.len(), modified: it.modified().ok() }
+            }
+            Err(_) => Self::Missing,
+        }
+    }
+}
+
+/// Whether an editor leaves such a file beside the one that is edited.
+fn is_by_product(name: &Path) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') || name.ends_with('~')
+}
+
+/// The watch over the folders that the sources lie in.
+#[derive(Debug)]
+pub(super) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    touched: Arc<Notify>,
+}
+
+impl Watch {
+    /// Begins to watch, and gives a message whenever the sources may have changed and settled.
+    pub(super) fn begin(sources: &[PathBuf]) -> (Self, mpsc::Receiver<()>) {
+        let touched = Arc::new(Notify::new());
+        let (changes_in, changes) = mpsc::channel(1);
+        tokio::spawn(settle(Arc::clone(&touched), changes_in));
+        let told = Arc::clone(&touched);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // After an error, something may have gone by unseen.
+            if event.as_ref().map_or(true, alters) {
+                told.notify_one();
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(%error, "files are not watched; use SIGHUP"))
+            .ok();
+        let mut watch = Self { watcher, folders: BTreeSet::new(), touched };
+        watch.follow(sources);
+        (watch, changes)
+    }
+
+    /// Watches the folders of these sources and no others.
+    pub(super) fn follow(&mut self, sources: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let folders = folders_of(sources);
+        for gone in self.folders.difference(&folders) {
+            // A folder that was removed is not watched any more either.
+            let _ = watcher.unwatch(gone);
+        }
+        // A folder that was removed and made again under its name is another one, so that those
+        // that stay are asked for again as well.
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                let folder = folder.display();
+                tracing::warn!(%folder, %error, "a folder is not watched; use SIGHUP");
+            }
+        }
+        self.folders = folders;
+    }
+
+    /// Gives a message as if something had happened.
+    pub(super) fn look_again(&self) {
+        self.touched.notify_one();
+    }
+}
+
+/// Whether an event may mean other content.
+fn alters(event: &notify::Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => event.need_rescan(),
+        _ => true,
+    }
+}
+
+/// The folders whose entries decide what the sources are: where each lies, where it really lies if
+/// it is a link, and the folders among them.
+fn folders_of(sources: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for source in sources {
+        if source.is_dir() {
+            folders.insert(source.clone());
+        }
+        let real = source.canonicalize().ok();
+        for path in [Some(source), real.as_ref()].into_iter().flatten() {
+            match path.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => folders.insert(".".into()),
+                Some(parent) => folders.insert(parent.to_owned()),
+                None => false,
+            };
+        }
+    }
+    folders
+}
+
+/// Waits until what goes on has settled, and then says so, once.
+async fn settle(touched: Arc<Notify>, changes: mpsc::Sender<()>) {
+    loop {
+        touched.notified().await;
+        let latest = Instant::now() + RELOAD_SETTLE_MAX;
+        loop {
+            let quiet = (Instant::now() + RELOAD_SETTLE).min(latest);
+            if timeout_at(quiet, touched.notified()).await.is_err() {
+                break;
+            }
+        }
+        if changes.send(()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_fingerprint_holds_until_a_source_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "one").unwrap();
+        let sources = [folder.path().to_owned(), file.clone()];
+        let check = |change: &dyn Fn(), expect: bool| {
+            let before = Fingerprint::of(&sources, clock::wall());
+            change();
+            assert_eq!(before.holds(), expect);
+        };
+        check(&|| {}, true);
+        check(&|| drop(fs::read(&file).unwrap()), true);
+        check(&|| fs::write(&file, "other").unwrap(), false);
+        check(&|| fs::write(folder.path().join(".a.yaml.swp"), "").unwrap(), true);
+        check(&|| fs::write(folder.path().join("b.yaml"), "").unwrap(), false);
+        check(
+            &|| {
+                fs::write(folder.path().join(".new"), "OTHER").unwrap();
+                fs::rename(folder.path().join(".new"), &file).unwrap();
+            },
+            false,
+        );
+        check(&|| fs::remove_file(&file).unwrap(), false);
+    }
+
+    #[test]
+    fn what_changed_during_reading_is_doubtful() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "one").unwrap();
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        let doubtful = |began| Fingerprint::of(std::slice::from_ref(&file), began).is_doubtful();
+        assert!(doubtful(modified));
+        assert!(!doubtful(modified + Duration::from_millis(1)));
+    }
+
+    #[tokio::test]
+    async fn a_rename_over_a_file_is_told_and_a_read_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "one").unwrap();
+        let (_watch, mut changes) = Watch::begin(std::slice::from_ref(&file));
+        fs::read(&file).unwrap();
+        let quiet = tokio::time::timeout(RELOAD_SETTLE * 3, changes.recv()).await;
+        assert!(quiet.is_err(), "reading is no change");
+        fs::write(folder.path().join("new"), "two").unwrap();
+        fs::rename(folder.path().join("new"), &file).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), changes.recv()).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! The running server: the parts put together, and their life.
+//!
+//! ```text
+//!   load -> bind -> give up root -> serve -> first round of probes -> ready
+//!                                     |                                 |
+//!                                     '-- control: reports, reloads ----'-- SIGTERM -> drain -> exit 0
+//! ```
+//!
+//! From *serve* on, fixed names are answered; steered names as soon as their endpoints were probed.
+//!
+//! # Invariants
+//!
+//! - Nothing is served that `check` would complain of.
+//! - No thread or task that the server needs ends unnoticed: the process ends with it, and whoever
+//!   supervises it starts it again.
+//! - The word `ready` is in one line of the log.
+//!
+//! Not here: what changes mean (`state`).
+
+mod control;
+mod files;
+mod user;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    clock, compile,
+    health::{self, Prober},
+    limits::{CONTROL_THREADS, REPORTS_WAITING_MAX},
+    serve::{Sockets, TcpLimits},
+    state::{Publisher, State},
+};
+use control::{Control, End};
+use files::{Fingerprint, Watch};
+
+/// Serves what `config` says until told to stop.
+#[must_use]
+pub fn serve(config: &Path) -> ExitCode {
+    log_to_stderr();
+    match run(config) {
+        Ok(code) => code,
+        Err(why) => {
+            // As `check` prints it, without the dress of a log line.
+            eprintln!("{}", why.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("EVENKEEL_LOG");
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,evenkeel=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}
+
+/// Starts everything and stays until the end. An error is what keeps the server from starting.
+fn run(config: &Path) -> Result<ExitCode, String> {
+    let began = clock::wall();
+    let plan = compile::load(config).map_err(|complaints| complaints.to_string())?;
+    let seen = Fingerprint::of(&plan.sources, began);
+    let sockets = Sockets::bind(&plan.settings.listen).map_err(|error| error.to_string())?;
+    raise_open_files();
+    // Threads come later: each would have to give up root for itself.
+    if let Some(name) = &plan.settings.user {
+        user::become_user(name)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system gives no threads: {error}"))?;
+
+    let startup_wait = plan.settings.startup_wait;
+    let end = runtime.block_on(async {
+        let (mut state, effects) = State::begin(plan);
+        let first = state.snapshot().expect("the first is always new");
+        let publisher = Publisher::new(first);
+        let serving = sockets
+            .serve(&publisher.current(), TcpLimits::default())
+            .map_err(|error| format!("the system gives no threads: {error}"))?;
+        let (reports_in, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+        let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
+        let prober = Prober::start(execute, reports_in);
+        prober.set(effects.probes.unwrap_or_default());
+        let (watch, changes) = Watch::begin(&state.plan().sources);
+        if seen.is_doubtful() {
+            watch.look_again();
+        }
+        let control = Control {
+            config: config.to_owned(),
+            state,
+            publisher,
+            prober,
+            serving,
+            watch,
+            seen,
+            reload: None,
+            reload_again: false,
+        };
+        control.run(reports, changes, startup_wait).await
+    });
+    // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
+    runtime.shutdown_timeout(Duration::ZERO);
+    end.map(|end| match end {
+        End::Stopped => ExitCode::SUCCESS,
+        End::Cut | End::Broken => ExitCode::FAILURE,
+    })
+}
+
+/// Takes as many open files as the system grants: each probe and each connection is one.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
