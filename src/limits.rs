@@ -180,6 +180,7 @@ pub const SNAPSHOTS_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Ports tried when the kernel may choose one and gives one that is free over TCP alone.
 pub const BIND_TRIES_MAX: usize = 16;
+
 /// Threads for probes, reloads and publishing. The cores belong to the packet threads.
 pub const CONTROL_THREADS: usize = 2;
 

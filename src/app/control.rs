@@ -65,9 +65,8 @@ pub(super) enum Read {
     Bad(Vec<String>, Fingerprint),
 }
 
-/// What the operator tells the process.
+/// What tells the process to stop.
 struct Signals {
-    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -80,8 +79,9 @@ impl Control {
         mut changes: mpsc::Receiver<()>,
         startup_wait: Duration,
     ) -> Result<End, String> {
-        let mut signals =
-            Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let unheard = |error| format!("signals cannot be received: {error}");
+        let mut hangup = signal(SignalKind::hangup()).map_err(unheard)?;
+        let mut signals = Signals::listen().map_err(unheard)?;
         let warm_at = Instant::now() + startup_wait;
         let mut publish_at = Instant::now();
         let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
@@ -112,7 +112,7 @@ impl Control {
                         return Ok(broken("a thread that serves"));
                     }
                 }
-                _ = signals.hangup.recv() => self.begin_reload(true),
+                _ = hangup.recv() => self.begin_reload(true),
                 Some(()) = changes.recv() => self.begin_reload(false),
                 read = finished(&mut self.reload) => self.finish_reload(read),
                 () = signals.stop() => break,
@@ -264,7 +264,6 @@ impl Control {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })

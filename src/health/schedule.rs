@@ -97,7 +97,7 @@ impl Timetable {
 
 /// Something between nothing and `whole`.
 fn part(whole: Duration, roll: &mut Roll) -> Duration {
-    Phase((roll.next() >> 32) as u32).of_period(whole)
+    Phase((roll.bits() >> 32) as u32).of_period(whole)
 }
 
 /// Who is due next.
