@@ -26,7 +26,7 @@ use std::{
 
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, redirect};
 
-use super::{Http, Kind, ProbeSpec, Target, Tls, trust};
+use super::{Http, Kind, ProbeSpec, Target, trust};
 use crate::limits::PROBE_BODY_LEN_MAX;
 
 /// What one execution came to.
@@ -126,10 +126,7 @@ async fn addresses(spec: &ProbeSpec) -> Result<Vec<SocketAddr>, Why> {
 
 /// Makes the request and judges the response.
 async fn exchange(spec: &ProbeSpec, http: &Http) -> Result<(), Why> {
-    let request = match &http.tls {
-        None => plain(spec, http)?,
-        Some(tls) => secured(spec, http, tls).await?,
-    };
+    let request = request(spec, http).await?;
     let response = request.send().await.map_err(|error| why(&error))?;
     let code = response.status().as_u16();
     if !http.status.iter().any(|(first, last)| (*first..=*last).contains(&code)) {
@@ -141,38 +138,53 @@ async fn exchange(spec: &ProbeSpec, http: &Http) -> Result<(), Why> {
     }
 }
 
-/// A request without TLS. The URL names whom to connect to; the `Host` header stands apart.
-fn plain(spec: &ProbeSpec, http: &Http) -> Result<RequestBuilder, Why> {
-    static CLIENT: OnceLock<Client> = OnceLock::new();
+/// The request. Its URL holds the name that TLS asks for; whom to connect to and the `Host` header
+/// stand apart.
+async fn request(spec: &ProbeSpec, http: &Http) -> Result<RequestBuilder, Why> {
+    static PLAIN: OnceLock<Client> = OnceLock::new();
 
-    // All plain probes share one client: it keeps no connections, and nothing in it depends on
-    // the target.
-    let client = CLIENT.get_or_init(|| {
-        builder(trust::unused()).build().expect("nothing in it depends on the outside")
-    });
-    let url = format!("http://{}:{}{}", spec.target, spec.port, http.path);
-    request(client, http, &url)
-}
-
-/// A request over TLS. The URL holds the name that TLS asks for; whom to connect to stands apart.
-///
-/// The client is made for this one execution. That costs some microseconds beside a handshake of
-/// some hundred, and ten thousand targets keep no ten thousand clients.
-async fn secured(spec: &ProbeSpec, http: &Http, tls: &Tls) -> Result<RequestBuilder, Why> {
-    let trusted = trust::config(tls).map_err(|error| Why::Tls(error.to_string().into()))?;
-    let mut builder = builder((*trusted).clone());
-    let name = match tls.sni.parse::<IpAddr>() {
-        // An address is never sent as SNI (RFC 6066 section 3), but the certificate must hold it.
-        Ok(address) if spec.target == Target::Address(address) => spec.target.to_string(),
-        // reqwest connects to an address in a URL and to nothing else.
-        Ok(_) => return Err(Why::Request),
-        Err(_) => {
-            builder = builder.resolve_to_addrs(&tls.sni, &addresses(spec).await?);
-            tls.sni.to_string()
+    let (scheme, name) = match &http.tls {
+        None => ("http", spec.target.to_string()),
+        Some(tls) => ("https", as_in_url(&tls.sni)),
+    };
+    let client = match (&http.tls, &spec.target) {
+        // One client for them all: it keeps no connections, and connects to the URL's address.
+        (None, Target::Address(_)) => PLAIN.get_or_init(|| {
+            builder(trust::unused()).build().expect("nothing in it depends on the outside")
+        }),
+        // A client for this one execution, so that ten thousand targets keep no ten thousand
+        // clients. It costs some microseconds, a handshake some hundred.
+        (tls, _) => {
+            let trusted = match tls {
+                None => trust::unused(),
+                Some(tls) => trust::config(tls).map_err(|it| Why::Tls(it.to_string().into()))?,
+            };
+            // reqwest connects to an address in a URL and to nothing else.
+            let bare = name.trim_matches(['[', ']']);
+            if bare.parse::<IpAddr>().is_ok() && name != spec.target.to_string() {
+                return Err(Why::Request);
+            }
+            let addresses = addresses(spec).await?;
+            let builder = builder(trusted).resolve_to_addrs(&name, &addresses);
+            &builder.build().map_err(|_| Why::Request)?
         }
     };
-    let client = builder.build().map_err(|_| Why::Request)?;
-    request(&client, http, &format!("https://{name}:{}{}", spec.port, http.path))
+    let method = Method::from_bytes(http.method.as_bytes()).map_err(|_| Why::Request)?;
+    let url = format!("{scheme}://{name}:{}{}", spec.port, http.path);
+    let mut request = client.request(method, url).header("host", &*http.host);
+    for (name, value) in &http.headers {
+        request = request.header(&**name, &**value);
+    }
+    Ok(request)
+}
+
+/// An IPv6 address stands in brackets. No address is ever sent as SNI (RFC 6066 section 3), but the
+/// certificate has to hold it.
+fn as_in_url(name: &str) -> String {
+    match name.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => name.to_owned(),
+    }
 }
 
 fn builder(tls: rustls::ClientConfig) -> ClientBuilder {
@@ -185,15 +197,6 @@ fn builder(tls: rustls::ClientConfig) -> ClientBuilder {
         .referer(false)
         .pool_max_idle_per_host(0)
         .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
-}
-
-fn request(client: &Client, http: &Http, url: &str) -> Result<RequestBuilder, Why> {
-    let method = Method::from_bytes(http.method.as_bytes()).map_err(|_| Why::Request)?;
-    let mut request = client.request(method, url).header("host", &*http.host);
-    for (name, value) in &http.headers {
-        request = request.header(&**name, &**value);
-    }
-    Ok(request)
 }
 
 /// Reads the body until `text` occurs in it.
@@ -216,29 +219,28 @@ async fn find(mut response: Response, text: &[u8]) -> Result<(), Why> {
     }
 }
 
-/// What the causes of an error say: reqwest's own words are about requests, not about networks.
+/// What an error of reqwest comes down to: its own words are about requests, not about networks.
 fn why(error: &reqwest::Error) -> Why {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(it) = cause {
-        if let Some(tls) = it.downcast_ref::<rustls::Error>() {
-            return Why::Tls(tls.to_string().into());
-        }
-        if let Some(io) = it.downcast_ref::<io::Error>() {
-            // TLS errors travel inside of I/O errors.
-            let inside = io.get_ref().and_then(|inside| inside.downcast_ref::<rustls::Error>());
-            match inside {
-                Some(tls) => return Why::Tls(tls.to_string().into()),
-                None if error.is_connect() && io.get_ref().is_none() => {
-                    return Why::Connect(io.kind());
-                }
-                None => {}
-            }
-        }
-        cause = it.source();
+    match error.source().and_then(cause) {
+        Some(why @ Why::Tls(_)) => why,
+        Some(why) if error.is_connect() => why,
+        _ if error.is_builder() => Why::Request,
+        _ if error.is_connect() => Why::Connect(ErrorKind::Other),
+        _ => Why::Exchange,
     }
-    match (error.is_builder(), error.is_connect()) {
-        (true, _) => Why::Request,
-        (false, true) => Why::Lookup,
-        (false, false) => Why::Exchange,
+}
+
+/// The deepest cause that says something of TLS or the connection.
+fn cause(error: &(dyn Error + 'static)) -> Option<Why> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(Why::Tls(tls.to_string().into()));
+    }
+    match error.downcast_ref::<io::Error>() {
+        // What an I/O error holds is not its source.
+        Some(io) => match io.get_ref() {
+            Some(inner) => cause(inner),
+            None => Some(Why::Connect(io.kind())),
+        },
+        None => error.source().and_then(cause),
     }
 }

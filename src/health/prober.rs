@@ -223,3 +223,191 @@ where
         Some(Report { spec, status: target.judgement.status(), outcome })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashSet,
+        net::{IpAddr, Ipv4Addr},
+        sync::Mutex,
+    };
+
+    use super::*;
+    use crate::health::{Kind, Target, Verdict};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    /// The target whose probe panics.
+    const BREAKS: u16 = 0;
+    const GOOD: Outcome = Outcome::Good;
+    const BAD: Outcome = Outcome::Failed(Why::Exchange);
+
+    fn spec(number: u16) -> Arc<ProbeSpec> {
+        Arc::new(ProbeSpec {
+            target: Target::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: number,
+            kind: Kind::Tcp,
+            every: 10 * SECOND,
+            timeout: 3 * SECOND,
+            fall: 3,
+            rise: 2,
+        })
+    }
+
+    /// A prober in a world where the targets in `dead` give no answer. Time is paused: it goes on
+    /// only when everyone waits for it.
+    struct World {
+        dead: Arc<Mutex<HashSet<u16>>>,
+        prober: Prober,
+        reports: mpsc::Receiver<Report>,
+        began: Instant,
+    }
+
+    impl World {
+        fn begin(targets: impl IntoIterator<Item = u16>) -> Self {
+            let dead = Arc::new(Mutex::new(HashSet::new()));
+            let world = Arc::clone(&dead);
+            let execute = move |spec: Arc<ProbeSpec>| {
+                let world = Arc::clone(&world);
+                async move {
+                    assert_ne!(spec.port, BREAKS);
+                    if world.lock().unwrap().contains(&spec.port) {
+                        tokio::time::sleep(spec.timeout).await;
+                        return BAD;
+                    }
+                    GOOD
+                }
+            };
+            let (reports_in, reports) = mpsc::channel(16);
+            let prober = Prober::start(execute, reports_in);
+            prober.set(targets.into_iter().map(spec).collect());
+            Self { dead, prober, reports, began: Instant::now() }
+        }
+
+        async fn next(&mut self) -> Report {
+            self.reports.recv().await.unwrap()
+        }
+
+        /// The next report of this target.
+        async fn next_of(&mut self, number: u16) -> Report {
+            loop {
+                let report = self.next().await;
+                if report.spec.port == number {
+                    return report;
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_death_is_noticed_within_the_bound() {
+        for dies_after in 0..30 {
+            let mut world = World::begin([1]);
+            world.next_of(1).await;
+            tokio::time::sleep(SECOND * dies_after / 3).await;
+            while world.reports.try_recv().is_ok() {}
+            world.dead.lock().unwrap().insert(1);
+            let died = Instant::now();
+            let first = world.next_of(1).await;
+            assert_eq!((first.outcome, first.status.shaky), (BAD, true));
+            assert!(died.elapsed() <= 13 * SECOND, "found within `every` and the timeout");
+            let found = Instant::now() - 3 * SECOND;
+            while world.next_of(1).await.status.verdict != Verdict::Down {}
+            // every * (fall - 1) + timeout, and a second for the rest.
+            assert!(found.elapsed() <= 10 * SECOND * 2 + 3 * SECOND + SECOND);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_target_delays_no_other() {
+        let mut world = World::begin(1..=100);
+        world.dead.lock().unwrap().extend(1..=50);
+        let mut latest: HashMap<u16, Instant> = HashMap::new();
+        while world.began.elapsed() < 100 * SECOND {
+            let report = world.next().await;
+            let before = latest.insert(report.spec.port, Instant::now());
+            let dead = report.spec.port <= 50;
+            assert_eq!(report.outcome, if dead { BAD } else { GOOD });
+            if let Some(before) = before {
+                // Timers of tokio are good to a millisecond.
+                let room = Duration::from_millis(20);
+                assert!(before.elapsed() <= 10 * SECOND + room, "{:?}", before.elapsed());
+            }
+        }
+        assert_eq!(latest.len(), 100);
+        assert!(latest.values().all(|at| at.elapsed() <= 13 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_round_is_over_soon() {
+        let mut world = World::begin(1..=10_000);
+        let mut seen = HashSet::new();
+        while seen.len() < 10_000 {
+            let report = world.next().await;
+            assert_eq!(report.status.verdict, Verdict::Up);
+            seen.insert(report.spec.port);
+        }
+        assert!(world.began.elapsed() <= SECOND + SECOND / 10, "{:?}", world.began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_black_holes_than_may_be_in_flight_wait_their_turn() {
+        let count = u16::try_from(PROBES_IN_FLIGHT_MAX + 100).unwrap();
+        let mut world = World::begin(1000..1000 + count);
+        world.dead.lock().unwrap().extend(1000..1000 + count);
+        let mut seen = HashSet::new();
+        while seen.len() < usize::from(count) {
+            seen.insert(world.next().await.spec.port);
+        }
+        // Two timeouts, because not all fit in one.
+        let took = world.began.elapsed();
+        assert!((6 * SECOND..8 * SECOND).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_stays_keeps_its_history() {
+        let mut world = World::begin([1, 2]);
+        world.next_of(1).await;
+        world.dead.lock().unwrap().insert(1);
+        world.next_of(1).await;
+        world.next_of(1).await;
+        // The same target by another `Arc`, one that goes, and one that comes, twice.
+        let same = spec(1);
+        world.prober.set(vec![Arc::clone(&same), spec(3), spec(3)]);
+        let third = world.next_of(1).await;
+        assert_eq!(third.status.verdict, Verdict::Down, "the third failure in a row");
+        assert!(Arc::ptr_eq(&third.spec, &same));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_reported_of_a_target_that_went() {
+        let mut world = World::begin([1, 2]);
+        world.dead.lock().unwrap().insert(1);
+        world.next_of(2).await;
+        // The execution of 1 is under way.
+        world.prober.set(vec![spec(2)]);
+        for _ in 0..5 {
+            assert_eq!(world.next().await.spec.port, 2);
+        }
+        // It comes back as if it had never been there.
+        world.dead.lock().unwrap().clear();
+        world.prober.set(vec![spec(1), spec(2)]);
+        assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_breaks_is_a_failure_and_goes_on() {
+        let mut world = World::begin([BREAKS]);
+        for _ in 0..2 {
+            let report = world.next().await;
+            assert_eq!(report.outcome, Outcome::Failed(Why::Broken));
+            assert_eq!(report.status.verdict, Verdict::Down);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prober_without_a_listener_ends() {
+        let World { mut prober, reports, .. } = World::begin([1]);
+        drop(reports);
+        prober.crashed().await;
+    }
+}

@@ -38,14 +38,14 @@ impl fmt::Display for TrustError {
     }
 }
 
-/// The configuration for a check's TLS.
-pub(super) fn config(tls: &Tls) -> Result<Arc<ClientConfig>, TrustError> {
-    static TRUST_ALL: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+/// The configuration for a check's TLS; what is big in it is shared.
+pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TrustError> {
+    static TRUST_ALL: OnceLock<ClientConfig> = OnceLock::new();
+    static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
 
     match (&tls.ca, tls.verify) {
-        (_, false) => Ok(TRUST_ALL.get_or_init(|| Arc::new(trusting_all())).clone()),
-        (None, true) => Ok(SYSTEM.get_or_init(|| Arc::new(trusting(system_roots()))).clone()),
+        (_, false) => Ok(TRUST_ALL.get_or_init(trusting_all).clone()),
+        (None, true) => Ok(SYSTEM.get_or_init(|| trusting(system_roots())).clone()),
         (Some(pem), true) => own(pem),
     }
 }
@@ -56,8 +56,8 @@ pub(super) fn unused() -> ClientConfig {
 }
 
 /// The configuration for roots from a file. Those of files that no probe names any more go away.
-fn own(pem: &Arc<[u8]>) -> Result<Arc<ClientConfig>, TrustError> {
-    type Made = HashMap<usize, (Weak<[u8]>, Arc<ClientConfig>)>;
+fn own(pem: &Arc<[u8]>) -> Result<ClientConfig, TrustError> {
+    type Made = HashMap<usize, (Weak<[u8]>, ClientConfig)>;
     static MADE: OnceLock<Mutex<Made>> = OnceLock::new();
 
     // The address is the key: as long as the entry's `Weak` lives, no other file can get it.
@@ -76,7 +76,7 @@ fn own(pem: &Arc<[u8]>) -> Result<Arc<ClientConfig>, TrustError> {
     if roots.is_empty() {
         return Err(TrustError::Roots);
     }
-    let config = Arc::new(trusting(roots));
+    let config = trusting(roots);
     made.insert(key, (Arc::downgrade(pem), config.clone()));
     Ok(config)
 }

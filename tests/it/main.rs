@@ -5,3 +5,4 @@ mod process;
 mod query;
 mod sockets;
 mod tidy;
+mod probes;
