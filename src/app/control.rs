@@ -224,7 +224,9 @@ impl Control {
             return refuse(&complaints);
         }
         let reloading = NotifyState::monotonic_usec_now().map(|at| [NotifyState::Reloading, at]);
-        reloading.iter().for_each(|it| tell(it));
+        if let Ok(state) = reloading {
+            tell(&state);
+        }
         self.watch.follow(&plan.sources);
         self.take(Change::Reloaded(plan));
         self.publish();

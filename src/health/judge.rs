@@ -66,7 +66,6 @@ impl Judgement {
         assert!(0 < fall);
         assert!(0 < rise);
         match (self, good) {
-            (Self::Unknown | Self::Up, true) => Self::Up,
             (Self::Unknown | Self::Down { .. }, false) => Self::Down { good: 0 },
             (Self::Up, false) => Self::failing(1, fall),
             (Self::Shaky { failed, .. }, false) => Self::failing(failed + 1, fall),
@@ -74,7 +73,7 @@ impl Judgement {
                 Self::Shaky { failed: 0, good: good + 1 }
             }
             (Self::Down { good }, true) if good + 1 < rise => Self::Down { good: good + 1 },
-            (Self::Shaky { .. } | Self::Down { .. }, true) => Self::Up,
+            (_, true) => Self::Up,
         }
     }
 

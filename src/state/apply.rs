@@ -122,7 +122,7 @@ impl State {
         let mut effects = Effects::default();
         match change {
             Change::Reloaded(plan) => effects.probes = Some(self.reload(*plan)),
-            Change::Probed(report) => effects.events = self.probed(report),
+            Change::Probed(report) => effects.events = self.probed(&report),
             Change::WarmedUp => self.warm_up(),
         }
         if self.unknown == 0 {
@@ -217,7 +217,7 @@ impl State {
 
     /// Takes in what a probe found. One that the plan does not hold any more is late: nothing rests
     /// on it.
-    fn probed(&mut self, report: Report) -> Vec<Event> {
+    fn probed(&mut self, report: &Report) -> Vec<Event> {
         let Some(&id) = self.places.get(&Arc::as_ptr(&report.spec).addr()) else {
             return Vec::new();
         };

@@ -140,7 +140,7 @@ async fn serve(
         Act::Hang(text) => {
             let _ = stream.write_all(&text).await;
             let _ = stream.flush().await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Act::Silence | Act::Reset => {}
     }
@@ -298,9 +298,8 @@ async fn the_request_is_as_it_was_written_on_a_connection_of_its_own() {
     let by_name = ProbeSpec { target: Target::Host("localhost".into()), ..spec.clone() };
     assert_eq!(executed(&spec).await, GOOD);
     assert_eq!(executed(&by_name).await, GOOD);
-    let heard = peer.heard();
-    assert_eq!(heard.len(), 2);
-    for Heard { head, .. } in heard {
+    assert_eq!(peer.heard().len(), 2);
+    for Heard { head, .. } in peer.heard() {
         let head = head.to_ascii_lowercase();
         assert!(head.starts_with("head /health?deep=1 http/1.1\r\n"), "{head}");
         assert_eq!(head.matches("\r\nhost:").count(), 1, "{head}");
@@ -429,7 +428,7 @@ async fn peers_that_misbehave_over_tls() {
     let talker = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"220 mail here, and what it has to say\r\n").await.unwrap();
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     });
     let outcome = executed(&spec(address, self::tls("www.example.com", None, false))).await;
     assert!(is_tls_failure(&outcome, ""), "{outcome:?}");
