@@ -84,9 +84,7 @@ impl Mark {
             return Self::Folder(names.filter(|name| !is_by_product(name)).collect());
         }
         match fs::metadata(path) {
-            Ok(it) => {
-                Self::File { inode: it.ino(), len: it.len(), modified: it.modified().ok() }
-            }
+            Ok(it) => Self::File { inode: it.ino(), len: it.len(), modified: it.modified().ok() },
             Err(_) => Self::Missing,
         }
     }

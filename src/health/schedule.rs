@@ -192,9 +192,15 @@ mod tests {
         let every = Duration::from_secs(10);
         let until = Duration::from_mins(5);
         // Three in ten are black holes: their first execution takes the whole timeout.
-        let starts = starts(10_000, every, until, |number| {
-            if number % 10 < 3 { Duration::from_secs(3) } else { MS }
-        });
+        let starts =
+            starts(
+                10_000,
+                every,
+                until,
+                |number| {
+                    if number % 10 < 3 { Duration::from_secs(3) } else { MS }
+                },
+            );
         // The first round is over within a second.
         assert!(starts.iter().all(|starts| starts[0] <= PROBE_FIRST_SPREAD_MAX));
         // The mean is 1,000, or 1,032 with the chance that shortens.

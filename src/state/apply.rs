@@ -204,7 +204,8 @@ impl State {
             });
             statuses.push(status.unwrap_or_default());
         }
-        let address_of = |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
+        let address_of =
+            |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
         self.places = plan.probes.iter().enumerate().map(address_of).collect();
         assert_eq!(self.places.len(), plan.probes.len(), "the probes of a plan are distinct");
         self.users = users(&plan);
@@ -306,8 +307,11 @@ impl State {
     /// What a name gives under the conditions of now.
     fn decide(&self, zone: ZoneId, id: SteeredId) -> Steered {
         let name = self.name((zone, id));
-        let statuses: Vec<Vec<Status>> =
-            name.probes.iter().map(|pool| pool.iter().map(|it| self.verdict(it)).collect()).collect();
+        let statuses: Vec<Vec<Status>> = name
+            .probes
+            .iter()
+            .map(|pool| pool.iter().map(|it| self.verdict(it)).collect())
+            .collect();
         let unknown = statuses.iter().flatten().any(|it| it.verdict == Verdict::Unknown);
         let conditions: Vec<Vec<Condition>> =
             statuses.iter().map(|pool| pool.iter().copied().map(condition).collect()).collect();

@@ -1,8 +1,14 @@
 //! The one integration-test binary.
 
 mod conformance;
+mod failover;
+mod garbage;
+mod load;
+mod malformed;
+mod probes;
 mod process;
 mod query;
+mod reload;
+mod server;
 mod sockets;
 mod tidy;
-mod probes;

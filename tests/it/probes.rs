@@ -84,12 +84,7 @@ impl Peer {
     }
 }
 
-async fn meet(
-    stream: TcpStream,
-    act: Act,
-    tls: Option<TlsAcceptor>,
-    ears: Arc<Mutex<Vec<Heard>>>,
-) {
+async fn meet(stream: TcpStream, act: Act, tls: Option<TlsAcceptor>, ears: Arc<Mutex<Vec<Heard>>>) {
     match (&act, tls) {
         (Act::Silence, _) => std::future::pending().await,
         (_, None) => {
@@ -260,7 +255,10 @@ async fn peers_that_misbehave() {
     assert_eq!(outcome_of(Act::Say(Vec::new()), None).await, EXCHANGE);
     assert_eq!(outcome_of(Act::Say(b"220 mail here\r\n".to_vec()), None).await, EXCHANGE);
     // A head without end is not kept without end.
-    assert_eq!(outcome_of(Act::Flood(b"HTTP/1.1 200 OK\r\nA: ".into(), b'x'), None).await, EXCHANGE);
+    assert_eq!(
+        outcome_of(Act::Flood(b"HTTP/1.1 200 OK\r\nA: ".into(), b'x'), None).await,
+        EXCHANGE
+    );
 }
 
 #[tokio::test]
@@ -341,10 +339,7 @@ fn authority(expired: bool) -> Authority {
             PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         )
         .unwrap();
-    Authority {
-        pem: root_pem.into_bytes().into(),
-        acceptor: TlsAcceptor::from(Arc::new(config)),
-    }
+    Authority { pem: root_pem.into_bytes().into(), acceptor: TlsAcceptor::from(Arc::new(config)) }
 }
 
 fn tls(sni: &str, ca: Option<&Authority>, verify: bool) -> Kind {

@@ -53,10 +53,20 @@ impl Process {
         status.expect("`until` returned, so it ended")
     }
 
-    fn terminate(&mut self) {
-        let id = i32::try_from(self.child.id()).expect("Linux numbers processes below 2^22");
-        // Not the process group: a server of several processes stops its own.
-        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+    /// Its number.
+    pub(crate) fn id(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("Linux numbers processes below 2^22"))
+    }
+
+    /// Sends it a signal. Not to its group: a server of several processes stops its own.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.id(), signal).expect("it is our child");
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it is our child");
+        self.wait();
     }
 }
 
@@ -66,7 +76,7 @@ impl Drop for Process {
         if ended(&mut self.child) {
             return;
         }
-        self.terminate();
+        let _ = kill(self.id(), Signal::SIGTERM);
         if !holds_within(PATIENCE, || ended(&mut self.child)) {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -27,13 +27,15 @@ pub(super) struct Question {
 pub(super) fn all() -> Vec<Question> {
     let mut names = BTreeSet::new();
     for zone in ZONES {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/conformance/{zone}.zone"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/conformance/{zone}.zone"));
         let text = fs::read_to_string(path).expect("the zones are in the tree");
         for owner in owners(&text, zone) {
             around(&owner, &mut names);
         }
     }
-    for outside in ["elsewhere.invalid", "test", "", "notconf.test", "xconf.test", "www.xother.test"]
+    for outside in
+        ["elsewhere.invalid", "test", "", "notconf.test", "xconf.test", "www.xother.test"]
     {
         names.insert(labels(outside));
     }

@@ -1,0 +1,106 @@
+//! Reloads under load: nothing is lost, nothing is wrong, and a bad one changes nothing.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use hickory_proto::rr::{RData, RecordType};
+use nix::sys::signal::Signal;
+
+use crate::{
+    load::Load,
+    process::until,
+    server::{Server, question},
+};
+
+const PER_SECOND: u64 = 20_000;
+const RELOADS: u8 = 20;
+
+const CONFIG: &str = "version: 1\nlisten: [\"127.0.0.1:0\"]\nzones: zones/\n";
+
+/// The zone in its version `version`, which is the last octet of its one address.
+fn zone(version: u8) -> String {
+    format!(
+        "zone: example.com\nrecords:\n  \"@\": {{ NS: ns1 }}\n  ns1: {{ A: 192.0.2.53 }}\n  \
+         www: {{ A: 198.51.100.{version} }}\n"
+    )
+}
+
+/// The zone with a mistake, at the place that its complaint names.
+fn broken(version: u8) -> String {
+    zone(version).replace("198.51.100.", "198.51.100.999")
+}
+
+fn start() -> Server {
+    Server::start(&[("evenkeel.yaml", CONFIG), ("zones/example.com.yaml", &zone(0))])
+}
+
+#[test]
+fn twenty_reloads_under_load() {
+    let mut server = start();
+    // The version before the reload under way, and the one after it.
+    let versions = Arc::new([AtomicU8::new(0), AtomicU8::new(0)]);
+    let load =
+        Load::start(server.address, PER_SECOND, question("www.example.com.", RecordType::A), {
+            let versions = Arc::clone(&versions);
+            move |reply| {
+                let last = *reply.last().expect("a reply has octets");
+                let allowed = versions.each_ref().map(|it| it.load(Ordering::SeqCst));
+                assert_eq!(reply[7], 1, "one answer");
+                assert!(allowed.contains(&last), "{last} and not one of {allowed:?}");
+            }
+        });
+
+    for reload in 1..=RELOADS {
+        let logged = server.log().len();
+        let answered = load.answered();
+        if reload % 2 == 1 {
+            versions[1].store(reload, Ordering::SeqCst);
+            server.write("zones/example.com.yaml", &zone(reload));
+            server.wait_for_log("reloaded", logged);
+            // Questions that were under way when the reload was logged have been answered by now.
+            let settled = load.answered() + PER_SECOND / 10;
+            until("the load to go on", || settled < load.answered() || load.has_failed());
+            versions[0].store(reload, Ordering::SeqCst);
+        } else {
+            server.write("zones/example.com.yaml", &broken(reload));
+            let complaint = server.wait_for_log("example.com.yaml:5:", logged);
+            assert!(complaint.contains("198.51.100.999"), "{complaint}");
+        }
+        let more = answered + PER_SECOND / 10;
+        until("the load to go on", || more < load.answered() || load.has_failed());
+        assert!(!load.has_failed(), "reload {reload}");
+    }
+    let asked = load.stop();
+    let (status, stopped) = server.stop();
+    assert!(status.success(), "{stopped}");
+    assert!(stopped.contains(&format!("questions_udp={asked} ")), "{asked} asked: {stopped}");
+}
+
+#[test]
+fn sighup_reloads_as_well() {
+    let mut server = start();
+    // A folder that is not watched as such: the file is written in place.
+    std::fs::write(server.path("zones/example.com.yaml"), zone(7)).unwrap();
+    server.signal(Signal::SIGHUP);
+    until("the new answer", || address(&server) == "198.51.100.7");
+    server.wait_for_log("reloaded", 0);
+    assert!(server.stop().0.success());
+}
+
+#[test]
+fn killed_and_started_again_it_answers_the_same() {
+    let server = start();
+    let before = server.ask("www.example.com.", RecordType::A).answers;
+    let folder = server.kill();
+    let server = Server::start_in(folder);
+    assert_eq!(server.ask("www.example.com.", RecordType::A).answers, before);
+    assert!(server.stop().0.success());
+}
+
+fn address(server: &Server) -> String {
+    let reply = server.ask("www.example.com.", RecordType::A);
+    let RData::A(address) = reply.answers[0].data else { panic!("{reply}") };
+    address.to_string()
+}

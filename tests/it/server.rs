@@ -1,0 +1,166 @@
+//! A running `evenkeel serve`: its files in a folder of its own, its log read line by line.
+//!
+//! *Not here:* what it is asked (each test).
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::Message,
+    rr::{DNSClass, Name, RecordType},
+};
+use nix::sys::signal::Signal;
+
+use crate::process::{PATIENCE, Process, evenkeel, until};
+
+/// A server that is ready, with files that a test may change.
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) address: SocketAddr,
+    folder: Arc<tempfile::TempDir>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Writes `files` (name and text; one is `evenkeel.yaml`), starts the server and waits until it
+    /// is ready.
+    pub(crate) fn start(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        for (name, text) in files {
+            write(&folder.path().join(name), text);
+        }
+        Self::start_in(Arc::new(folder))
+    }
+
+    /// Starts a server on the files of another, which may be gone.
+    pub(crate) fn start_in(folder: Arc<tempfile::TempDir>) -> Self {
+        let config = folder.path().join("evenkeel.yaml");
+        let mut command = evenkeel();
+        command.args(["serve", "--config"]).arg(config);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = process.child().stderr.take().expect("it is piped");
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                }
+            }
+        });
+        let mut server =
+            Self { process, address: SocketAddr::from(([127, 0, 0, 1], 0)), folder, log };
+        let ready = server.wait_for_log(" ready ", 0);
+        let address = field(&ready, "listen").trim_matches(['[', ']']);
+        server.address = address.split(", ").next().unwrap().parse().expect(&ready);
+        server
+    }
+
+    /// Replaces a file as an editor does: by renaming a new one over it.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let new = path.with_extension("new");
+        write(&new, text);
+        std::fs::rename(new, path).expect("both are in one folder");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The lines logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a log line with `text` behind the first `skip` lines.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&mut self, text: &str, skip: usize) -> String {
+        let mut found = None;
+        until(&format!("`{text}` in the log"), || {
+            found = self.log().into_iter().skip(skip).find(|line| line.contains(text));
+            if found.is_none() && self.process.ended().is_some() {
+                panic!("the server ended:\n{}", self.log().join("\n"));
+            }
+            found.is_some()
+        });
+        found.expect("`until` returned, so it was found")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Stops it with SIGTERM and gives how it ended and what it counted.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+        self.signal(Signal::SIGTERM);
+        let status = self.process.wait();
+        let stopped = self.wait_for_log(" stopped", 0);
+        (status, stopped)
+    }
+
+    /// Ends it without a warning, and gives its files to the next.
+    pub(crate) fn kill(self) -> Arc<tempfile::TempDir> {
+        self.process.kill();
+        self.folder
+    }
+
+    /// Asks one question over UDP.
+    #[track_caller]
+    pub(crate) fn ask(&self, name: &str, rtype: RecordType) -> Message {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        socket.connect(self.address).expect("loopback can be reached");
+        socket.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        socket.send(&question(name, rtype)).expect("loopback takes it");
+        let mut reply = [0; 4096];
+        let len = socket.recv(&mut reply).expect("every question is answered");
+        Message::from_vec(&reply[..len]).expect("a reply is DNS")
+    }
+
+    /// A connection to ask over.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("loopback can be reached");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        stream
+    }
+}
+
+/// The bytes of a question without EDNS; its id is 0.
+pub(crate) fn question(name: &str, rtype: RecordType) -> Vec<u8> {
+    let mut message = Message::query();
+    message.metadata.id = 0;
+    let name = Name::from_ascii(name).expect("names in tests are names");
+    let mut query = hickory_proto::op::Query::query(name, rtype);
+    query.set_query_class(DNSClass::IN);
+    message.add_query(query);
+    message.to_vec().expect("a question can be encoded")
+}
+
+/// The value of a field in a log line: `name=value`, up to the next field.
+pub(crate) fn field<'l>(line: &'l str, name: &str) -> &'l str {
+    let begin = line.find(&format!(" {name}=")).unwrap_or_else(|| panic!("no {name} in: {line}"));
+    let value = &line[begin + name.len() + 2..];
+    if let Some(list) = value.strip_prefix('[') {
+        return &value[..list.find(']').expect("a list ends") + 2];
+    }
+    value.split(' ').next().expect("split gives at least one")
+}
+
+fn write(path: &Path, text: &str) {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).expect("the folder can be made");
+    }
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// How long a bound of the design may be exceeded by a busy machine before a test calls it broken.
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
