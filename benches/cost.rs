@@ -39,8 +39,8 @@ use evenkeel::{
     limits::UDP_WAIT_MAX,
     serve::{Sockets, TcpLimits, batch, batch::Batch},
     snapshot::{Served, Snapshot, Steered},
-    steer::{AllDown, Condition, Endpoint, Family, Policy, Pool, Target, decide},
-    wire::{Name, Rtype},
+    steer::{AllDown, Condition, Endpoint, Policy, Pool, Target, decide},
+    wire::{Family, Name, Rtype},
     zone::Builder,
 };
 use nix::{

@@ -26,9 +26,9 @@ use crate::{
     dice::Roll,
     limits::{CHAIN_LEN_MAX, NAME_LEN_MAX},
     snapshot::{Served, Snapshot},
-    steer::{Candidates, Family, Outcome},
+    steer::{Candidates, Outcome},
     wire::{
-        Ede, Folded, Query, Rcode, Reply, Rtype, Section,
+        Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         name::suffix_at,
         query::CLASS_IN,
         reply::{Apex, Owner, Place, RecordSet},
@@ -54,9 +54,10 @@ pub fn answer(
         return Rcode::REFUSED;
     };
     let at = Spot { served, name: query.name, place: Some(Place::QUESTION) };
-    match follow(&at, query.qtype, &mut roll, reply) {
+    let mut redirects = Hashes::default();
+    match follow(&at, query.qtype, &mut redirects, &mut roll, reply) {
         Step::Done(rcode) => rcode,
-        Step::Next(target) => chase(snapshot, query, target, &mut roll, reply),
+        Step::Next(target) => chase(snapshot, query, target, &mut redirects, &mut roll, reply),
     }
 }
 
@@ -95,6 +96,25 @@ enum Step {
     Next(Chained),
 }
 
+/// Names of a chain, by their hashes: two that share one end the chain early, which is true still.
+#[derive(Default)]
+struct Hashes {
+    hashes: [u64; CHAIN_LEN_MAX],
+    len: usize,
+}
+
+impl Hashes {
+    /// Adds a name; whether it is new.
+    fn insert(&mut self, hash: u64) -> bool {
+        let is_new = !self.hashes[..self.len].contains(&hash);
+        if is_new {
+            self.hashes[self.len] = hash;
+            self.len += 1;
+        }
+        is_new
+    }
+}
+
 /// The target of a CNAME.
 struct Chained {
     name: [u8; NAME_LEN_MAX],
@@ -107,23 +127,23 @@ fn chase(
     snapshot: &Snapshot,
     query: &Query<'_>,
     mut target: Chained,
+    redirects: &mut Hashes,
     roll: &mut Roll,
     reply: &mut Reply<'_>,
 ) -> Rcode {
     let mut name = Folded::default();
-    let mut seen = [query.name.suffix(0).1; CHAIN_LEN_MAX];
-    for link in 1..CHAIN_LEN_MAX {
+    let mut seen = Hashes::default();
+    seen.insert(query.name.suffix(0).1);
+    for _ in 1..CHAIN_LEN_MAX {
         name.fold(&target.name[..target.len]).expect("a target is a valid name");
-        let (_, hash) = name.suffix(0);
         // A loop: what was said is true, and there is no more to say.
-        if seen[..link].contains(&hash) {
+        if !seen.insert(name.suffix(0).1) {
             return Rcode::NOERROR;
         }
-        seen[link] = hash;
         // The chain leaves our zones: the client goes on from there.
         let Some(served) = snapshot.zone(&name, query.qtype) else { return Rcode::NOERROR };
         let at = Spot { served, name: &name, place: target.place };
-        match follow(&at, query.qtype, roll, reply) {
+        match follow(&at, query.qtype, redirects, roll, reply) {
             Step::Done(rcode) => return rcode,
             Step::Next(next) => target = next,
         }
@@ -132,7 +152,13 @@ fn chase(
 }
 
 /// Puts what the zone says of one name.
-fn follow(at: &Spot<'_>, qtype: Rtype, roll: &mut Roll, reply: &mut Reply<'_>) -> Step {
+fn follow(
+    at: &Spot<'_>,
+    qtype: Rtype,
+    redirects: &mut Hashes,
+    roll: &mut Roll,
+    reply: &mut Reply<'_>,
+) -> Step {
     let zone = &at.served.zone;
     let apex = at.apex(reply);
     let owner = Owner { name: at.name.as_wire(), place: at.place };
@@ -170,11 +196,17 @@ fn follow(at: &Spot<'_>, qtype: Rtype, roll: &mut Roll, reply: &mut Reply<'_>) -
             let target = put_cname(&set, owner, apex, reply);
             if is_chased { Step::Next(target) } else { Step::Done(Rcode::NOERROR) }
         }
-        Found::Redirect(dname, above) => match put_redirect(&dname, above, at, apex, reply) {
-            None => Step::Done(Rcode::YXDOMAIN),
-            Some(target) if is_chased => Step::Next(target),
-            Some(_) => Step::Done(Rcode::NOERROR),
-        },
+        Found::Redirect(dname, above) => {
+            // A chain that comes by a second time makes another CNAME of the same DNAME.
+            if redirects.insert(at.name.suffix(above).1) {
+                reply.put(Section::Answer, at.ancestor(above, reply), &dname, apex);
+            }
+            // Followed whatever was asked for (RFC 6672 section 3.2, step 3c).
+            match put_redirected(&dname, above, at, apex, reply) {
+                None => Step::Done(Rcode::YXDOMAIN),
+                Some(target) => Step::Next(target),
+            }
+        }
         Found::Any => {
             put_any(owner, apex, reply);
             Step::Done(Rcode::NOERROR)
@@ -240,16 +272,15 @@ fn put_cname(
     Chained::new(set.records.first(), place)
 }
 
-/// Puts a DNAME and the CNAME that it makes of the name (RFC 6672 section 3.1), and gives the
-/// CNAME's target; none when that is too long for a name.
-fn put_redirect(
+/// Puts the CNAME that a DNAME makes of the name (RFC 6672 section 3.1) and gives its target; none
+/// when that is too long for a name.
+fn put_redirected(
     dname: &RecordSet<'_>,
     above: usize,
     at: &Spot<'_>,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
 ) -> Option<Chained> {
-    reply.put(Section::Answer, at.ancestor(above, reply), dname, apex);
     let suffix = dname.records.first();
     let prefix = &at.name.as_wire()[..at.name.offset(above)];
     let len = prefix.len() + suffix.len();

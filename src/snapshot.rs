@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 
 use crate::{
     ids::{SteeredId, ZoneId},
-    steer::{Decision, Family},
-    wire::{Folded, Rtype, name},
+    steer::Decision,
+    wire::{Family, Folded, Rtype, name},
     zone::Zone,
 };
 

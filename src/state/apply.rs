@@ -11,8 +11,8 @@ use crate::{
     health::{self, ProbeSpec, Report, Status, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
-    steer::{self, Condition, Decision, Family, Footing, Outcome, Policy, Target},
-    wire::Name,
+    steer::{self, Condition, Decision, Footing, Outcome, Policy, Target},
+    wire::{Family, Name},
 };
 
 /// Something that bears on answers.

@@ -14,9 +14,10 @@
 //! then as much as any other of weight 0.
 
 use super::{
-    AllDown, Candidate, Candidates, Condition, Decision, Endpoint, Family, Footing, Member,
-    Outcome, Policy, Pool, Target,
+    AllDown, Candidate, Candidates, Condition, Decision, Endpoint, Footing, Member, Outcome,
+    Policy, Pool, Target,
 };
+use crate::wire::Family;
 
 /// Runs the stages for one family. `conditions[pool][endpoint]` is as the policy is.
 #[must_use]

@@ -31,7 +31,7 @@ pub use draw::Drawn;
 
 use std::net::IpAddr;
 
-use crate::wire::{Name, Rtype};
+use crate::wire::Name;
 
 /// How one steered name is answered, as its operator wrote it.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,29 +125,6 @@ pub enum Footing {
     FailedOpen,
     /// Nothing was up, and the pool named by `all_down` was considered.
     Fallback,
-}
-
-/// The kind of endpoint that a question can be answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// `A`.
-    V4,
-    /// `AAAA`.
-    V6,
-    /// `CNAME`, for whatever type was asked.
-    Name,
-}
-
-impl Family {
-    /// The type of the records that hand endpoints of this kind out.
-    #[must_use]
-    pub fn rtype(self) -> Rtype {
-        match self {
-            Self::V4 => Rtype::A,
-            Self::V6 => Rtype::AAAA,
-            Self::Name => Rtype::CNAME,
-        }
-    }
 }
 
 /// What the clients of a steered name get for one family, until something changes.

@@ -26,7 +26,7 @@ pub use name::{Folded, Name, NameError};
 pub use query::{Query, Refusal};
 pub use reply::{Reply, Section};
 
-pub use rtype::Rtype;
+pub use rtype::{Family, Rtype};
 
 /// What a message came over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

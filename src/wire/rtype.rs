@@ -35,6 +35,29 @@ impl Rtype {
     }
 }
 
+/// The kind of endpoint that a question can be answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `A`.
+    V4,
+    /// `AAAA`.
+    V6,
+    /// `CNAME`, for whatever type was asked.
+    Name,
+}
+
+impl Family {
+    /// The type of the records that hand endpoints of this kind out.
+    #[must_use]
+    pub fn rtype(self) -> Rtype {
+        match self {
+            Self::V4 => Rtype::A,
+            Self::V6 => Rtype::AAAA,
+            Self::Name => Rtype::CNAME,
+        }
+    }
+}
+
 impl fmt::Display for Rtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match MNEMONICS.iter().find(|(_, rtype)| rtype == self) {

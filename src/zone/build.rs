@@ -12,7 +12,11 @@ use hashbrown::HashTable;
 use super::{Additional, Cover, Node, RRset, Steering, Zone};
 use crate::{
     ids::{NodeId, SteeredId},
-    wire::{Name, Rtype, name, name::name_len, rdata},
+    wire::{
+        Folded, Name, Rtype,
+        name::{self, name_len, suffix_at},
+        rdata,
+    },
 };
 
 /// Takes records in any order and makes the tree.
@@ -190,13 +194,20 @@ impl Builder {
                 continue;
             }
             let at = self.zone.additional.len();
-            let mut found = Vec::new();
-            for rdata in self.zone.record_set(&rrset).records.iter() {
-                let target = rdata::target(rrset.rtype, rdata).expect("these types have one");
-                let len = name_len(target).expect("names in record data are valid");
-                found.extend(self.addresses_of(&target[..len].to_ascii_lowercase(), rrset.rtype));
+            let hosts: Vec<Vec<u8>> = self
+                .zone
+                .record_set(&rrset)
+                .records
+                .iter()
+                .filter_map(|rdata| rdata::target(rrset.rtype, rdata))
+                .map(|target| {
+                    let len = name_len(target).expect("names in record data are valid");
+                    target[..len].to_ascii_lowercase()
+                })
+                .collect();
+            for host in hosts {
+                self.push_addresses(&host);
             }
-            self.zone.additional.append(&mut found);
             let rrset = &mut self.zone.rrsets[rrset_idx];
             rrset.additional_at = u32::try_from(at).expect("as many as there are RRsets");
             rrset.n_additional = u16::try_from(self.zone.additional.len() - at)
@@ -204,18 +215,34 @@ impl Builder {
         }
     }
 
-    fn addresses_of(&self, host: &[u8], named_by: Rtype) -> Vec<Additional> {
-        let zone = &self.zone;
-        let Some(node) = zone.exact(host, name::hash(host)) else { return Vec::new() };
-        // Below a cut the addresses are not ours to give, but as glue.
-        if zone.node(node).cover != Cover::Open && named_by != Rtype::NS {
-            return Vec::new();
+    /// Adds the addresses of a host to the additional ones, if it is in the zone: below a cut they
+    /// are glue, below a wildcard those of the wildcard.
+    fn push_addresses(&mut self, host: &[u8]) {
+        let mut folded = Folded::default();
+        folded.fold(host).expect("a host is a valid name");
+        if suffix_at(host, self.zone.apex.as_wire()).is_none() {
+            return;
         }
-        let begin = zone.node(node).rrsets_at;
-        (begin..)
+        let zone = &mut self.zone;
+        let (wire, hash) = folded.suffix(0);
+        let (node, name_at) = if let Some(node) = zone.exact(wire, hash) {
+            (node, zone.node(node).name_at)
+        } else {
+            let encloser = zone.node(zone.closest_encloser(&folded));
+            let Some(wildcard) = encloser.wildcard.filter(|_| encloser.cover == Cover::Open) else {
+                return;
+            };
+            let name_at = u32::try_from(zone.names.len()).expect("less than 4 GiB");
+            zone.names.extend_from_slice(host);
+            (wildcard, name_at)
+        };
+        let name_len = u8::try_from(host.len()).expect("a name has at most 255 octets");
+        let rrsets_at = zone.node(node).rrsets_at;
+        let found: Vec<Additional> = (rrsets_at..)
             .zip(zone.rrsets(node))
             .filter(|(_, rrset)| matches!(rrset.rtype, Rtype::A | Rtype::AAAA))
-            .map(|(rrset, _)| Additional { node, rrset })
-            .collect()
+            .map(|(rrset, _)| Additional { name_at, name_len, rrset })
+            .collect();
+        zone.additional.extend(found);
     }
 }

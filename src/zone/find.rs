@@ -3,8 +3,7 @@
 use super::{Additional, Cover, RRset, Steering, Zone};
 use crate::{
     ids::{NodeId, SteeredId},
-    steer::Family,
-    wire::{Folded, Rtype, reply::RecordSet},
+    wire::{Family, Folded, Rtype, reply::RecordSet},
 };
 
 /// What the zone says of a name and a type.
@@ -40,7 +39,7 @@ impl<'z> Glue<'z> {
     pub fn iter(self) -> impl Iterator<Item = (&'z [u8], RecordSet<'z>)> {
         self.entries.iter().map(move |entry| {
             let rrset = &self.zone.rrsets[entry.rrset as usize];
-            (self.zone.node_name(entry.node), self.zone.record_set(rrset))
+            (self.zone.name(entry.name_at, entry.name_len), self.zone.record_set(rrset))
         })
     }
 }
@@ -111,7 +110,7 @@ impl Zone {
     }
 
     /// The deepest ancestor of a name that exists (RFC 4592 section 3.3.1).
-    fn closest_encloser(&self, name: &Folded) -> NodeId {
+    pub(super) fn closest_encloser(&self, name: &Folded) -> NodeId {
         // A name deeper than the deepest of the zone has no ancestor there either, so that many
         // labels cost no more than few.
         let above = (name.label_count() - self.apex_labels).max(1);

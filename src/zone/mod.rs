@@ -109,9 +109,10 @@ struct RRset {
 /// The addresses of a host that an RRset names.
 #[derive(Debug, Clone, Copy)]
 struct Additional {
-    /// The host.
-    node: NodeId,
-    /// Its RRset of type A or AAAA.
+    /// The host, in `names`.
+    name_at: u32,
+    name_len: u8,
+    /// Its RRset of type A or AAAA, or that of the wildcard that stands for it.
     rrset: u32,
 }
 
@@ -148,8 +149,12 @@ impl Zone {
 
     fn node_name(&self, id: NodeId) -> &[u8] {
         let node = self.node(id);
-        let at = node.name_at as usize;
-        &self.names[at..at + usize::from(node.name_len)]
+        self.name(node.name_at, node.name_len)
+    }
+
+    fn name(&self, at: u32, len: u8) -> &[u8] {
+        let at = at as usize;
+        &self.names[at..at + usize::from(len)]
     }
 
     fn rrsets(&self, id: NodeId) -> &[RRset] {

@@ -18,7 +18,7 @@ const PACKETS_UDP: u32 = 900_000;
 const PACKETS_TCP: u32 = 100_000;
 
 /// Packets between two good questions. So many wait in the socket's buffer without loss.
-const BURST: u32 = 500;
+const BURST: u32 = 100;
 
 const CONFIG: &str = "version: 1\nlisten: [\"127.0.0.1:0\"]\nzones: zones/\n";
 

@@ -1,1 +1,3 @@
+//! Record data from text, case by case.
+
 use super::*;

@@ -39,7 +39,7 @@ pub(super) struct Said {
     rcode: u16,
     authoritative: bool,
     recursion: (bool, bool),
-    truncated: bool,
+    pub(super) truncated: bool,
     edns: bool,
     /// In the order of the message.
     pub(super) answer: Vec<Set>,
@@ -57,9 +57,9 @@ pub(super) struct Set {
 }
 
 impl Set {
-    /// Whether it leads to another name.
-    pub(super) fn is_alias(&self) -> bool {
-        self.rtype == "CNAME" || self.rtype == "DNAME"
+    /// Whether it stands for all the types of its name (RFC 8482 section 4.2).
+    pub(super) fn is_any_stand_in(&self) -> bool {
+        self.rtype == "HINFO" && self.data.iter().all(|data| data.contains("rfc8482"))
     }
 }
 
