@@ -149,6 +149,10 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 4096;
 /// Octets of a response's body that are read and judged.
 pub const PROBE_BODY_LEN_MAX: usize = 1 << 20;
 
+/// Host names that probes have the system look up at one time; each takes a thread until it is
+/// over. At the limit a probe waits for its turn, at most for its timeout.
+pub const PROBE_LOOKUPS_MAX: usize = 64;
+
 /// Over how long the first executions of many new probes are spread, so that a start or a great
 /// reload is no burst, and the first round is over soon.
 pub const PROBE_FIRST_SPREAD_MAX: Duration = Duration::from_secs(1);

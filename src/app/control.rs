@@ -294,8 +294,9 @@ fn broken(part: &str) -> End {
 }
 
 fn refuse(complaints: &[String]) {
+    tracing::error!(complaints = complaints.len(), "reload refused, all stays as it was");
     for complaint in complaints {
-        tracing::error!("reload refused, all stays as it was: {}", complaint.trim_end());
+        tracing::error!("{}", complaint.trim_end());
     }
 }
 

@@ -66,9 +66,9 @@ impl Fingerprint {
         Self { sources, doubtful }
     }
 
-    /// Whether the sources are still in that state.
+    /// Whether what was read is what the sources hold.
     pub(super) fn holds(&self) -> bool {
-        self.sources.iter().all(|(path, mark)| *mark == Mark::of(path))
+        !self.doubtful && self.sources.iter().all(|(path, mark)| *mark == Mark::of(path))
     }
 
     /// Whether a file was changed while it was read, so that what was read may be older.
@@ -208,7 +208,7 @@ mod tests {
         fs::write(&file, "one").unwrap();
         let sources = [folder.path().to_owned(), file.clone()];
         let check = |change: &dyn Fn(), expect: bool| {
-            let before = Fingerprint::of(&sources, clock::wall());
+            let before = Fingerprint::of(&sources, clock::wall() + Duration::from_secs(1));
             change();
             assert_eq!(before.holds(), expect);
         };
@@ -235,6 +235,7 @@ mod tests {
         let modified = fs::metadata(&file).unwrap().modified().unwrap();
         let doubtful = |began| Fingerprint::of(std::slice::from_ref(&file), began).is_doubtful();
         assert!(doubtful(modified));
+        assert!(!Fingerprint::of(std::slice::from_ref(&file), modified).holds());
         assert!(!doubtful(modified + Duration::from_millis(1)));
     }
 

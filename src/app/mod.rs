@@ -70,7 +70,7 @@ fn log_to_stderr() {
 /// Starts everything and stays until the end. An error is what keeps the server from starting.
 fn run(config: &Path) -> Result<ExitCode, String> {
     let began = clock::wall();
-    let plan = compile::load(config).map_err(|complaints| complaints.to_string())?;
+    let plan = compile::load(config).map_err(|complaints| complaints.to_text())?;
     let seen = Fingerprint::of(&plan.sources, began);
     let sockets = Sockets::bind(&plan.settings.listen).map_err(|error| error.to_string())?;
     raise_open_files();

@@ -13,11 +13,7 @@ pub(super) fn run(config: &Path, json: bool) -> ExitCode {
     let (text, code) = match (load(config), json) {
         (Ok(plan), false) => (summary(&plan), ExitCode::SUCCESS),
         (Ok(_), true) => ("[]".to_owned(), ExitCode::SUCCESS),
-        (Err(complaints), false) => {
-            let count = complaints.as_slice().len();
-            let s = if count == 1 { "" } else { "s" };
-            (format!("{complaints}\n{count} complaint{s}"), ExitCode::FAILURE)
-        }
+        (Err(complaints), false) => (complaints.to_text(), ExitCode::FAILURE),
         (Err(complaints), true) => (complaints.to_json(), ExitCode::FAILURE),
     };
     match writeln!(io::stdout().lock(), "{text}") {

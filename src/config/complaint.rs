@@ -64,6 +64,14 @@ impl Complaints {
         &self.0
     }
 
+    /// All of them as people read them, and how many there are.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let count = self.0.len();
+        let s = if count == 1 { "" } else { "s" };
+        format!("{self}\n{count} complaint{s}")
+    }
+
     /// One JSON array of `{file, line, column, message, hint}`.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -19,15 +19,16 @@ use std::{
     error::Error,
     fmt,
     io::{self, ErrorKind},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     sync::OnceLock,
     time::Duration,
 };
 
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, redirect};
+use tokio::sync::Semaphore;
 
 use super::{Http, Kind, ProbeSpec, Target, trust};
-use crate::limits::PROBE_BODY_LEN_MAX;
+use crate::limits::{PROBE_BODY_LEN_MAX, PROBE_LOOKUPS_MAX};
 
 /// What one execution came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +117,22 @@ async fn tcp(spec: &ProbeSpec) -> Result<(), Why> {
 async fn addresses(spec: &ProbeSpec) -> Result<Vec<SocketAddr>, Why> {
     match &spec.target {
         Target::Address(address) => Ok(vec![SocketAddr::new(*address, spec.port)]),
-        Target::Host(host) => {
-            let found = tokio::net::lookup_host((&**host, spec.port)).await;
-            let found: Vec<_> = found.map_err(|_| Why::Lookup)?.collect();
-            if found.is_empty() { Err(Why::Lookup) } else { Ok(found) }
-        }
+        Target::Host(host) => look_up(host.clone(), spec.port).await,
     }
+}
+
+/// Asks the system's resolver, which cannot be interrupted: a lookup that nobody waits for any more
+/// still has its thread, and its place among those that are allowed.
+async fn look_up(host: Box<str>, port: u16) -> Result<Vec<SocketAddr>, Why> {
+    static PLACES: Semaphore = Semaphore::const_new(PROBE_LOOKUPS_MAX);
+
+    let place = PLACES.acquire().await.map_err(|_| Why::Broken)?;
+    let looked_up = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        (&*host, port).to_socket_addrs().map(Iterator::collect)
+    });
+    let found: Vec<_> = looked_up.await.map_err(|_| Why::Broken)?.map_err(|_| Why::Lookup)?;
+    if found.is_empty() { Err(Why::Lookup) } else { Ok(found) }
 }
 
 /// Makes the request and judges the response.

@@ -3,6 +3,7 @@
 mod conformance;
 mod failover;
 mod garbage;
+mod life;
 mod load;
 mod malformed;
 mod probes;

@@ -98,6 +98,16 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// The process.
+    pub(crate) fn id(&mut self) -> u32 {
+        self.process.child().id()
+    }
+
+    /// How it ends.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
     /// Stops it with SIGTERM and gives how it ended and what it counted.
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal(Signal::SIGTERM);
