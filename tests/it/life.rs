@@ -24,25 +24,25 @@ use crate::{
 const CONFIG: &str = "version: 1\nlisten: [\"127.0.0.1:0\"]\nzones: zones/\n";
 const ZONE: &str = "zone: example.com\nrecords:\n  \"@\": { NS: ns1 }\n  ns1: { A: 192.0.2.53 }\n";
 
-/// A name whose endpoints, at these ports of loopback addresses, are probed over TCP.
+/// A name whose endpoints, at these ports of loopback addresses, are probed.
 fn steered(endpoints: &[SocketAddr], ttl: u32) -> String {
-    let pools: String = endpoints
-        .iter()
-        .map(|it| format!("        p{}: {{ check: c{}, A: {} }}\n", it.port(), it.port(), it.ip()))
-        .collect();
+    let pool = |it: &SocketAddr| {
+        let (ip, port) = (it.ip(), it.port());
+        format!("        p{port}: {{ check: c{port}, A: {ip} }}\n")
+    };
+    let pools = endpoints.iter().map(pool).collect::<Vec<_>>().concat();
     format!("{ZONE}  www:\n    ttl: {ttl}\n    steer:\n      ttl_min: 1\n      pools:\n{pools}")
 }
 
 /// The server file to it.
 fn checked(listen: &str, endpoints: &[SocketAddr], kind: &str, more: &str) -> String {
-    let checks: String = endpoints
-        .iter()
-        .map(|it| {
-            let port = it.port();
-            format!("  c{port}: {{ {kind}: {{ port: {port} }}, every: 20s, timeout: 15s }}\n")
-        })
-        .collect();
-    let regions: String = endpoints.iter().map(|it| format!("  p{}: {{}}\n", it.port())).collect();
+    let every = |line: &dyn Fn(u16) -> String| {
+        endpoints.iter().map(|it| line(it.port())).collect::<Vec<_>>().concat()
+    };
+    let regions = every(&|port| format!("  p{port}: {{}}\n"));
+    let checks = every(&|port| {
+        format!("  c{port}: {{ {kind}: {{ port: {port} }}, every: 20s, timeout: 15s }}\n")
+    });
     format!(
         "version: 1\nlisten: [\"{listen}\"]\nzones: zones/\n{more}regions:\n{regions}\
          checks:\n{checks}"
