@@ -75,7 +75,7 @@ pub const YAML_ALIAS_NODES_MAX: usize = 1 << 16;
 pub const INCLUDE_DEPTH_MAX: usize = 8;
 
 /// The greatest duration that a file may name.
-pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// Consecutive outcomes that `fall` or `rise` may ask for.
 pub const CHECK_COUNT_MAX: u64 = 1000;

@@ -185,7 +185,7 @@ impl Reader<'_> {
             (Some((_, port)), _) => Some(*port),
             (None, Some(port)) => Some(port),
             (None, None) => {
-                if asked.port_place.is_none() {
+                if asked.port_place.is_none() && check.target.is_absent() {
                     self.no_port(place);
                 }
                 None
@@ -287,7 +287,7 @@ impl Reader<'_> {
         let (place, text) = field.placed()?;
         let host = if key == "host" { split_port(text).0 } else { text };
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-        if !is_host(host) && !bare.is_some_and(|it| it.parse::<IpAddr>().is_ok()) {
+        if !is_host(host) && bare.is_none_or(|it| it.parse::<IpAddr>().is_err()) {
             self.bad_host(place, key, text);
         }
         Some((*text).into())

@@ -220,7 +220,7 @@ impl<'r> Draft<'r> {
         }
     }
 
-    /// An RRset has to fit in the longest message together with its question (RFC 1035 section
+    /// A set has to fit in the longest message together with its question (RFC 1035 section
     /// 4.2.2): the name once in full and then by pointers, ten octets before each record's data,
     /// eleven for EDNS.
     fn check_rrset(&self, rrset: &[Record]) {
@@ -259,7 +259,7 @@ impl<'r> Draft<'r> {
             }
             match self.find(target.as_wire()) {
                 Some(owner) if self.has(owner, Rtype::CNAME) => {
-                    self.server_is_alias(record, &target)
+                    self.server_is_alias(record, &target);
                 }
                 Some(owner) if self.has_address(owner) => {}
                 _ if self.is_elsewhere(&target, record.owner) => {}

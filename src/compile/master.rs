@@ -57,7 +57,7 @@ struct Reader<'w, 'r> {
     ttl_last: Option<u32>,
     /// The data at hand.
     octets: Vec<u8>,
-    /// The first record was no SOA, or of a zone that is there: nothing more can be said.
+    /// The first record was no SOA: nothing more can be said.
     stopped: bool,
 }
 
@@ -202,10 +202,7 @@ impl Reader<'_, '_> {
                 self.stopped = true;
                 return self.world.no_soa(place);
             }
-            if !self.world.add_apex(name, place) {
-                self.stopped = true;
-                return;
-            }
+            self.world.add_apex(name, place);
             self.draft.insert(Draft::new(name.clone(), place, self.world.report))
         };
         if !name.is_at_or_below(draft.apex()) {
@@ -228,7 +225,7 @@ impl Reader<'_, '_> {
 
 fn is_class(word: &Word<'_>) -> bool {
     let is = |it: &&str| word.text.eq_ignore_ascii_case(it);
-    !word.quoted && ["IN", "CH", "HS", "CS", "ANY", "NONE"].iter().any(|it| is(it))
+    !word.quoted && ["IN", "CH", "HS", "CS", "ANY", "NONE"].iter().any(is)
 }
 
 // ---- Complaints ----

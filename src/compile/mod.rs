@@ -137,16 +137,14 @@ struct World<'r> {
 }
 
 impl World<'_> {
-    /// Takes a zone; false when it is there already, and that has been complained of.
-    fn add_apex(&mut self, apex: &Name, place: Place) -> bool {
-        let first = self.apexes.get(apex).copied();
-        match first {
+    /// Takes a zone, and complains when it is there already.
+    fn add_apex(&mut self, apex: &Name, place: Place) {
+        match self.apexes.get(apex) {
             None => {
                 self.apexes.insert(apex.clone(), place);
             }
-            Some(first) => self.zone_twice(apex, place, first),
+            Some(first) => self.zone_twice(apex, place, *first),
         }
-        first.is_none()
     }
 }
 

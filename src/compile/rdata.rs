@@ -90,8 +90,7 @@ fn parts(rtype: Rtype) -> Option<&'static [Part]> {
     Some(match rtype {
         Rtype::A => &[V4],
         Rtype::AAAA => &[V6],
-        Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME | Rtype::MD | Rtype::MF => &[Name],
-        Rtype::MB | Rtype::MG | Rtype::MR => &[Name],
+        Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME => &[Name],
         Rtype::SOA => &[Name, Name, U32, Seconds, Seconds, Seconds, Seconds],
         Rtype::MX | Rtype::AFSDB | Rtype::RT | Rtype::KX | Rtype::LP => &[U16, Name],
         Rtype::PX => &[U16, Name, Name],
@@ -378,18 +377,13 @@ impl<'w> Reader<'w> {
         let begin = out.len();
         out.push(0);
         bytes::unescape(text, out).ok_or_else(|| self.bad_escape())?;
-        match u8::try_from(out.len() - begin - 1) {
-            Ok(len) => {
-                out[begin] = len;
-                Ok(())
-            }
-            Err(_) => {
-                let message = format!("a character string of this {} is too long", self.rtype);
-                let hint =
-                    "a character string holds 255 octets; write it as several, each in quotes";
-                Err(Wrong::new(self.at - 1, message, hint))
-            }
-        }
+        let Ok(len) = u8::try_from(out.len() - begin - 1) else {
+            let message = format!("a character string of this {} is too long", self.rtype);
+            let hint = "a character string holds 255 octets; write several, each in quotes";
+            return Err(Wrong::new(self.at - 1, message, hint));
+        };
+        out[begin] = len;
+        Ok(())
     }
 
     fn texts(&mut self, out: &mut Vec<u8>) -> Result<(), Wrong> {
@@ -449,6 +443,11 @@ pub(super) fn name_octets(
 
 /// Reads a number of seconds, with BIND's units (`1h30m`) or without.
 pub(super) fn seconds(text: &str) -> Option<u32> {
+    let last_is_digit = text.ends_with(|it: char| it.is_ascii_digit());
+    // A number without a unit stands alone.
+    if last_is_digit && !text.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
     let mut sum = 0_u64;
     let mut rest = text;
     loop {
@@ -464,10 +463,6 @@ pub(super) fn seconds(text: &str) -> Option<u32> {
         rest = after;
         if rest.is_empty() {
             return u32::try_from(sum).ok().filter(|it| *it <= TTL_MAX);
-        }
-        // Only the last item may lack its unit, and only when it is the only one.
-        if units == 0 {
-            return None;
         }
     }
 }

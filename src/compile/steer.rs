@@ -75,6 +75,7 @@ impl<'w> Planner<'w> {
         let answers = answers.and_then(|it| u8::try_from(it).ok());
         let answers = answers.unwrap_or(u8::try_from(ANSWERS_DEFAULT).expect("a small number"));
 
+        let checks = self.checks_of(&file.check);
         let mut pools = Vec::new();
         let mut probes = Vec::new();
         let mut cname = None;
@@ -85,7 +86,7 @@ impl<'w> Planner<'w> {
             if first != of_names {
                 self.mixed_pools(place, name);
             }
-            if let Some((pool, its_probes)) = self.pool(place, name, pool, &file.check) {
+            if let Some((pool, its_probes)) = self.pool(place, name, pool, &checks) {
                 pools.push(pool);
                 probes.push(its_probes);
             }
@@ -96,8 +97,6 @@ impl<'w> Planner<'w> {
             self.too_many_pools(file.pools.place().unwrap_or(place), pools.len());
         }
         if pools.is_empty() {
-            // Nobody else would look at them.
-            self.checks_of(&file.check);
             return None;
         }
         let policy = Policy {
@@ -142,15 +141,13 @@ impl<'w> Planner<'w> {
             }
             _ => {}
         }
-        match pools.iter().position(|it| *it.name == **word) {
-            Some(idx) => AllDown::Pool(u16::try_from(idx).unwrap_or(u16::MAX)),
-            None => {
-                let names = pools.iter().map(|it| &*it.name);
-                let words: Vec<&str> = ["serve_all", "refuse"].into_iter().chain(names).collect();
-                self.no_such_word(place, "all_down", word, &words);
-                AllDown::ServeAll
-            }
+        if let Some(idx) = pools.iter().position(|it| *it.name == **word) {
+            return AllDown::Pool(u16::try_from(idx).unwrap_or(u16::MAX));
         }
+        let names = pools.iter().map(|it| &*it.name);
+        let words: Vec<&str> = ["serve_all", "refuse"].into_iter().chain(names).collect();
+        self.no_such_word(place, "all_down", word, &words);
+        AllDown::ServeAll
     }
 
     fn pool(
@@ -158,12 +155,13 @@ impl<'w> Planner<'w> {
         place: Place,
         name: &str,
         file: &PoolFile<'_>,
-        checks: &Refs<'_>,
+        checks: &[&Template],
     ) -> Option<(Pool, Vec<Box<[ProbeId]>>)> {
         let region = self.region(place, name, &file.region);
         let weight = say_number(self.report, "weight", &file.weight, 0..=u64::from(WEIGHT_MAX));
         let weight = weight.and_then(|it| u32::try_from(it).ok()).unwrap_or(1);
-        let checks = self.checks_of(if file.check.is_absent() { checks } else { &file.check });
+        let own = (!file.check.is_absent()).then(|| self.checks_of(&file.check));
+        let checks = own.as_deref().unwrap_or(checks);
 
         let mut endpoints = Vec::new();
         let mut probes = Vec::new();
@@ -172,7 +170,7 @@ impl<'w> Planner<'w> {
         for (list, family) in families {
             for endpoint in list.given().into_iter().flatten() {
                 let Some((place, endpoint)) = endpoint.placed() else { continue };
-                if let Some((endpoint, its)) = self.endpoint(place, endpoint, family, &checks) {
+                if let Some((endpoint, its)) = self.endpoint(place, endpoint, family, checks) {
                     if endpoints.iter().any(|it: &Endpoint| it.target == endpoint.target) {
                         self.endpoint_twice(place, name, &endpoint.target);
                     }
@@ -201,18 +199,12 @@ impl<'w> Planner<'w> {
             Some((place, region)) => (place, *region, true),
             None => (place, name, false),
         };
-        if self.regions.iter().any(|it| it == region) {
+        // Where no regions are declared there are those that pools are named after.
+        if self.regions.is_empty() || self.regions.iter().any(|it| it == region) {
             return Some(region.into());
         }
-        match (self.regions.is_empty(), said) {
-            // Where no regions are declared a pool need not be in one.
-            (true, false) => None,
-            (true, true) => Some(region.into()),
-            (false, _) => {
-                self.undeclared_region(place, region, said);
-                None
-            }
-        }
+        self.undeclared_region(place, region, said);
+        None
     }
 
     fn endpoint(

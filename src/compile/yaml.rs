@@ -16,6 +16,7 @@ use crate::{
         self, Field, Key, Place, Ttl,
         zone::{NameFile, SetFile, SoaFile, ZoneFile},
     },
+    limits::NAME_LEN_MAX,
     wire::{Name, Rtype},
 };
 
@@ -39,9 +40,7 @@ pub(super) fn read(source: &Source, world: &mut World<'_>) -> Option<PlannedZone
     }
     let apex = world.apex(&file.zone)?;
     let place = file.zone.place().unwrap_or(top);
-    if !world.add_apex(&apex, place) {
-        return None;
-    }
+    world.add_apex(&apex, place);
     let ttl = file.ttl.given().map_or(TTL_DEFAULT, |it| it.0);
     let mut reader =
         Reader { ttl, draft: Draft::new(apex, place, report), world, octets: Vec::new() };
@@ -187,17 +186,16 @@ impl Reader<'_, '_> {
             },
             None => octets.extend(self.draft.first_server().unwrap_or(&[0])),
         }
-        match file.contact.placed() {
-            Some((place, text)) => match contact(text) {
+        if let Some((place, text)) = file.contact.placed() {
+            match contact(text) {
                 Some(contact) => octets.extend(contact),
                 None => self.world.bad_contact(place, text),
-            },
-            None => {
-                // RFC 2142 section 7.
-                let mut contact = b"\x0Ahostmaster".to_vec();
-                contact.extend(self.draft.apex().as_wire());
-                octets.extend(if contact.len() <= 255 { contact } else { vec![0] });
             }
+        } else {
+            // RFC 2142 section 7.
+            let mut contact = b"\x0Ahostmaster".to_vec();
+            contact.extend(self.draft.apex().as_wire());
+            octets.extend(if contact.len() <= NAME_LEN_MAX { contact } else { vec![0] });
         }
         let numbers = [
             self.serial(&file.serial, changed),
@@ -246,7 +244,7 @@ fn contact(text: &str) -> Option<Vec<u8>> {
     let mut octets = vec![len];
     octets.extend(mailbox.as_bytes());
     octets.extend(domain);
-    (octets.len() <= 255).then_some(octets)
+    (octets.len() <= NAME_LEN_MAX).then_some(octets)
 }
 
 // ---- Complaints ----

@@ -199,7 +199,7 @@ pub fn list<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     let mut shown: Vec<String> =
         words.into_iter().take(SHOWN_MAX + 1).map(|it| format!("`{it}`")).collect();
     if SHOWN_MAX < shown.len() {
-        shown[SHOWN_MAX] = "...".to_owned();
+        "...".clone_into(&mut shown[SHOWN_MAX]);
     }
     shown.join(", ")
 }

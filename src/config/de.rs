@@ -201,7 +201,7 @@ where
 
     fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Refused> {
         let pairs = self.pairs()?;
-        visitor.visit_map(Pairs { de: self, pairs: pairs.iter(), known: None, value: None })
+        visitor.visit_map(Pairs { de: self, rest: pairs.iter(), known: None, value: None })
     }
 
     fn deserialize_struct<V: Visitor<'n>>(
@@ -210,8 +210,8 @@ where
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        let pairs = self.pairs()?.iter();
-        visitor.visit_map(Pairs { de: self, pairs, known: Some((name, fields)), value: None })
+        let rest = self.pairs()?.iter();
+        visitor.visit_map(Pairs { de: self, rest, known: Some((name, fields)), value: None })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'n>>(
@@ -303,7 +303,7 @@ impl<'n, 't: 'n> SeqAccess<'n> for Nodes<'n, 't> {
 
 struct Pairs<'n, 't> {
     de: De<'n, 't>,
-    pairs: std::slice::Iter<'n, (Node<'t>, Node<'t>)>,
+    rest: std::slice::Iter<'n, (Node<'t>, Node<'t>)>,
     /// The struct and its keys, where those are fixed.
     known: Option<(&'static str, &'static [&'static str])>,
     value: Option<&'n Node<'t>>,
@@ -316,7 +316,7 @@ impl<'n, 't: 'n> MapAccess<'n> for Pairs<'n, 't> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Refused> {
-        for (key, value) in self.pairs.by_ref() {
+        for (key, value) in self.rest.by_ref() {
             if let Some((name, keys)) = self.known
                 && !key.text().is_some_and(|it| keys.contains(&it))
             {
@@ -335,7 +335,7 @@ impl<'n, 't: 'n> MapAccess<'n> for Pairs<'n, 't> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.pairs.len())
+        Some(self.rest.len())
     }
 }
 

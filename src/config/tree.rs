@@ -202,16 +202,12 @@ impl<'t> Builder<'t, '_> {
     fn copy_of(&mut self, anchor: usize, at: Marker) -> Option<Node<'t>> {
         let node = self.anchors.get(&anchor);
         let left = node.map(size).and_then(|size| self.copies_left.checked_sub(size));
-        match (node, left) {
-            (Some(node), Some(left)) => {
-                self.copies_left = left;
-                Some(node.clone())
-            }
-            _ => {
-                self.bad_alias(at);
-                None
-            }
+        if let (Some(node), Some(left)) = (node, left) {
+            self.copies_left = left;
+            return Some(node.clone());
         }
+        self.bad_alias(at);
+        None
     }
 
     /// Leaves out, and complains of, what can not be a key.
@@ -368,7 +364,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x]\n".to_owned();
         for level in 1..30 {
             let below = level - 1;
-            text += &format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}, *a{below}]\n");
+            text.extend([format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n")]);
         }
         let report = Report::default();
         let file = report.add_file("f".to_owned(), text.as_str().into());

@@ -1,8 +1,10 @@
 //! The one integration-test binary.
 
+mod check;
 mod conformance;
 mod failover;
 mod garbage;
+mod garbled;
 mod life;
 mod load;
 mod malformed;
