@@ -205,7 +205,6 @@ impl<'r> Draft<'r> {
         let count = |rtype| records.iter().filter(|it| it.rtype == rtype).count();
         let last = |rtype| records.iter().rfind(|it| it.rtype == rtype);
         if let Some(cname) = last(Rtype::CNAME) {
-            // The records that prove absence and sign stand beside it (RFC 4034 section 2.5).
             if let Some(other) = records.iter().find(|it| it.rtype != Rtype::CNAME) {
                 self.cname_beside(cname, other.rtype);
             }

@@ -43,7 +43,7 @@ impl fmt::Display for Complaint {
         let Self { file, line, column, message, hint, text } = self;
         writeln!(f, "{file}:{line}:{column}: {message}")?;
         if !text.is_empty() {
-            let before = text.chars().take(*column as usize - 1);
+            let before = text.chars().take((*column as usize).saturating_sub(1));
             // A tab stays a tab, so that the marker stands below its character.
             let margin: String = before.map(|it| if it == '\t' { it } else { ' ' }).collect();
             writeln!(f, "  {text}\n  {margin}^")?;
