@@ -201,6 +201,25 @@ pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);
 /// How long changes that do not end may put a reload off.
 pub const RELOAD_SETTLE_MAX: Duration = Duration::from_secs(2);
 
+// ---- The demo ----
+
+/// Questions that the client of `evenkeel demo` asks at one go: enough for shares within a few
+/// points, few enough to leave the machine to the person who watches.
+pub const DEMO_QUESTIONS: usize = 1000;
+
+/// From one go to the next.
+pub const DEMO_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a question of the demo's client waits for its reply.
+pub const DEMO_REPLY_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long the server of the demo may take until it answers.
+pub const DEMO_START_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Attempts at finding a port that is free on the addresses of all regions, and a folder that is
+/// not there yet.
+pub const DEMO_TRIES_MAX: usize = 16;
+
 const _: () = {
     // A reply over UDP may not be smaller than what every client takes.
     assert!(UDP_REPLY_LEN_MIN <= UDP_REPLY_LEN_MAX);

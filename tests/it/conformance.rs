@@ -92,7 +92,9 @@ fn answers_are_those_of_nsd_or_knot() {
             let case = Case { question, ours: &ours, theirs: &theirs };
             match judge(&case) {
                 Ok(intended) => {
-                    intended.iter().for_each(|it| *intended_counts.entry(*it).or_insert(0) += 1);
+                    for what in intended {
+                        *intended_counts.entry(what).or_insert(0) += 1;
+                    }
                 }
                 Err(aspects) => complaints.push(complaint(&case, via, &aspects)),
             }

@@ -51,9 +51,7 @@ impl Peer {
             address.port(),
             zonesdir.display(),
         );
-        for zone in ZONES {
-            text += &format!("zone:\n  name: {zone}\n  zonefile: {zone}.zone\n");
-        }
+        text.extend(ZONES.map(|zone| format!("zone:\n  name: {zone}\n  zonefile: {zone}.zone\n")));
         let config = folder.join("nsd.conf");
         fs::write(&config, text).unwrap();
         Self::start("NSD", address, program("nsd").arg("-d").arg("-c").arg(config))
@@ -74,9 +72,7 @@ impl Peer {
             address.port(),
             storage.display(),
         );
-        for zone in ZONES {
-            text += &format!("  - domain: {zone}\n");
-        }
+        text.extend(ZONES.map(|zone| format!("  - domain: {zone}\n")));
         let config = folder.join("knot.conf");
         fs::write(&config, text).unwrap();
         Self::start("Knot", address, program("knotd").arg("-c").arg(config))

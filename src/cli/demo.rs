@@ -1,7 +1,0 @@
-//! `evenkeel demo`.
-
-use std::process::ExitCode;
-
-pub(super) fn run() -> ExitCode {
-    ExitCode::FAILURE
-}

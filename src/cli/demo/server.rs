@@ -1,0 +1,159 @@
+//! The demo's server: a copy of the example in a temporary folder, and a `serve` that reads it.
+//!
+//! *Not here:* the example itself (`examples/three-regions/`).
+
+use std::{
+    fs,
+    fs::File,
+    io,
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    clock,
+    limits::{DEMO_TRIES_MAX, DRAIN_WAIT_MAX},
+};
+
+const SERVER_FILE: &str = include_str!("../../../examples/three-regions/evenkeel.yaml");
+const ZONE_FILE: &str = include_str!("../../../examples/three-regions/zones/example.com.yaml");
+
+/// What the example says where the demo puts in what is free.
+const LISTEN: &str = "127.0.0.1:5300";
+const CHECK_PORT: &str = "port: 8080";
+
+/// The files of the demo; the folder goes with the value.
+pub(super) struct Site {
+    folder: PathBuf,
+}
+
+impl Site {
+    /// Writes the example with these ports into a new folder.
+    pub(super) fn write(listen: SocketAddr, check_port: u16) -> io::Result<Self> {
+        let site = Self { folder: new_folder()? };
+        fs::create_dir(site.folder.join("zones"))?;
+        fs::write(site.server_file(), server_file(listen, check_port))?;
+        fs::write(site.zone_file(), ZONE_FILE)?;
+        Ok(site)
+    }
+
+    pub(super) fn server_file(&self) -> PathBuf {
+        self.folder.join("evenkeel.yaml")
+    }
+
+    pub(super) fn zone_file(&self) -> PathBuf {
+        self.folder.join("zones/example.com.yaml")
+    }
+
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.folder.join("serve.log")
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // A folder that stays behind in the system's place for them does no harm.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn server_file(listen: SocketAddr, check_port: u16) -> String {
+    SERVER_FILE
+        .replace(LISTEN, &listen.to_string())
+        .replace(CHECK_PORT, &format!("port: {check_port}"))
+}
+
+fn new_folder() -> io::Result<PathBuf> {
+    let mut result = Err(io::ErrorKind::AlreadyExists.into());
+    for attempt in 0..DEMO_TRIES_MAX {
+        let name = format!("evenkeel-demo-{}-{attempt}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        // It must not be there: who made it may have put links into it.
+        result = fs::create_dir(&folder).map(|()| folder);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// The process that serves.
+pub(super) struct Server {
+    child: Child,
+    log_file: PathBuf,
+}
+
+impl Server {
+    pub(super) fn start(site: &Site) -> io::Result<Self> {
+        let log_file = site.log_file();
+        let log = File::create(&log_file)?;
+        let child = Command::new(std::env::current_exe()?)
+            .args([Path::new("serve"), Path::new("--config"), &site.server_file()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for the demo, which then stops the server in order.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, log_file })
+    }
+
+    /// An error when the server has ended.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                Err(io::Error::other(format!("the server ended: {status}\n{}", self.log())))
+            }
+        }
+    }
+
+    /// What the server wrote.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log_file).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let id = i32::try_from(self.child.id()).expect("Linux numbers processes below 2^22");
+        let end = clock::now() + DRAIN_WAIT_MAX;
+        // The id is ours as long as nobody waited for the child.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if end < clock::now() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::region::REGIONS, *};
+
+    #[test]
+    fn the_example_is_what_the_demo_expects() {
+        let text = server_file("127.0.0.1:1234".parse().unwrap(), 4321);
+        assert!(text.contains("listen: [\"127.0.0.1:1234\"]"), "{text}");
+        assert!(text.contains("port: 4321"), "{text}");
+        for (name, ip) in REGIONS {
+            assert!(text.contains(&format!("\n  {name}:")), "no region {name}");
+            assert!(ZONE_FILE.contains(&format!("A: {ip} }}")), "no endpoint {ip}");
+        }
+    }
+}
