@@ -139,6 +139,7 @@ pub const QUERY_TRIES_MAX: u32 = 3;
 
 /// How long each of them waits, and how long an answer over TCP may take.
 pub const QUERY_WAIT_MAX: Duration = Duration::from_secs(2);
+
 // ---- Health ----
 
 /// Executions of probes at one time. At the limit, what is due waits for the first that ends, in
