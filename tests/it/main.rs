@@ -3,6 +3,7 @@
 mod check;
 mod conformance;
 mod demo;
+mod docs;
 mod failover;
 mod garbage;
 mod garbled;

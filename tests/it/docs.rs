@@ -1,0 +1,94 @@
+//! What the documents show works: their YAML passes `check`, and so do the files that are shipped.
+//!
+//! A block that starts with `version:` is a server file, one that starts with `zone:` a zone. The
+//! blocks of a document belong together. Others are mistakes: whoever reads would try them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use crate::process::evenkeel;
+
+/// The documents with files in them.
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/configuration.md"];
+
+#[test]
+fn yaml_in_documents_passes_check() {
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("zones")).unwrap();
+        let (mut servers, mut zones) = (0, 0);
+        for block in yaml_blocks(&text) {
+            if block.starts_with("version:") {
+                fs::write(folder.path().join("evenkeel.yaml"), block).unwrap();
+                servers += 1;
+            } else if block.starts_with("zone:") {
+                fs::write(folder.path().join(format!("zones/{zones}.yaml")), block).unwrap();
+                zones += 1;
+            } else {
+                panic!("{document}: neither a server file nor a zone:\n{block}");
+            }
+        }
+        assert!(servers == 1 && 0 < zones, "{document}: {servers} server files, {zones} zones");
+        check(&folder.path().join("evenkeel.yaml"), document);
+    }
+}
+
+#[test]
+fn shipped_files_pass_check() {
+    for file in ["evenkeel.yaml", "examples/three-regions/evenkeel.yaml"] {
+        check(&root().join(file), file);
+    }
+}
+
+#[test]
+fn every_key_is_in_the_manual() {
+    let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    // A key of the format is a public field of a mirror, in the code that reads it.
+    for mirror in ["src/config/server.rs", "src/config/zone.rs"] {
+        let text = fs::read_to_string(root().join(mirror)).unwrap();
+        let fields = text.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+        let keys = fields.filter_map(|field| field.split_once(": Field<")).map(|(key, _)| key);
+        for key in keys {
+            let key =
+                if ["a", "aaaa", "cname"].contains(&key) { key.to_uppercase() } else { key.into() };
+            assert!(manual.contains(&key), "`{key}` of {mirror} is not in the manual");
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for (_, rest) in text.match_indices("](").map(|(at, _)| text[at..].split_at(2)) {
+            let target = rest.split(')').next().unwrap();
+            assert!(root().join(target).exists(), "{document}: `{target}` is not there");
+        }
+    }
+}
+
+#[track_caller]
+fn check(config: &Path, what: &str) {
+    let output = evenkeel()
+        .arg("check")
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command under test is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{what}:\n{said}");
+}
+
+/// The blocks between `` ```yaml `` and `` ``` ``.
+fn yaml_blocks(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
