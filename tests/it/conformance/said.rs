@@ -44,7 +44,7 @@ pub(super) struct Said {
     /// In the order of the message.
     pub(super) answer: Vec<Set>,
     authority: BTreeSet<Set>,
-    pub(super) additional: BTreeSet<Set>,
+    additional: BTreeSet<Set>,
 }
 
 /// An RRset.
@@ -104,23 +104,6 @@ impl Said {
         let target = last.data.first()?;
         let ours = zones.iter().any(|zone| target.ends_with(&format!("{zone}.")));
         (last.rtype == "CNAME" && silent && ours).then(|| target.clone())
-    }
-
-    /// The same without the NS of one of `zones` under an answer, and without their addresses: NSD
-    /// adds them as a courtesy, Knot and we do not.
-    pub(super) fn without_courtesy(&self, zones: [&str; 3]) -> Option<Self> {
-        let courtesy = self.authority.iter().find(|set| {
-            let is_apex = zones.iter().any(|zone| set.owner == format!("{zone}."));
-            set.rtype == "NS" && is_apex && !self.answer.is_empty()
-        })?;
-        let mut plain = self.clone();
-        plain.authority.remove(courtesy);
-        plain.additional.retain(|set| {
-            let asked_for = self.answer.iter().flat_map(|it| &it.data);
-            let mut asked_for = asked_for.flat_map(|data| data.split(' '));
-            !courtesy.data.contains(&set.owner) || asked_for.any(|word| word == set.owner)
-        });
-        Some(plain)
     }
 
     /// Goes on with what was said of the end of the chain (RFC 1034 section 4.3.2 step 3a): the
