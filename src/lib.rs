@@ -9,46 +9,49 @@
 //!
 //! Read the modules in the order in which they are declared: first what both planes stand on, then
 //! the data plane as a packet meets it, then the control plane as a change meets it.
+//!
+//! A line about each stands here as a comment; its documentation is in the module itself, where
+//! the names that it links to are known.
 
 // ---- What both planes stand on ----
 
-/// The only place where time is read.
+// The only place where time is read.
 pub mod clock;
-/// What a packet thread counts, and how the sums are read.
+// What a packet thread counts, and how the sums are read.
 pub mod counters;
-/// The only place where chance is drawn.
+// The only place where chance is drawn.
 pub mod dice;
-/// Typed indexes: how a thing in one module names a thing in another.
+// Typed indexes: how a thing in one module names a thing in another.
 pub mod ids;
-/// Every bound in the server, by name.
+// Every bound in the server, by name.
 pub mod limits;
 
 // ---- The data plane, from the bytes inwards ----
 
-/// From a question and a snapshot to a reply: all the branching.
+// From a question and a snapshot to a reply: all the branching.
 pub mod answer;
-/// Sockets: batches of packets in and out, connections, and who is answered at all.
+// Sockets: batches of packets in and out, connections, and who is answered at all.
 pub mod serve;
-/// Everything an answer depends on, frozen.
+// Everything an answer depends on, frozen.
 pub mod snapshot;
-/// Which endpoint a client gets, and why.
+// Which endpoint a client gets, and why.
 pub mod steer;
-/// DNS messages: bytes to values and back, total on any input.
+// DNS messages: bytes to values and back, total on any input.
 pub mod wire;
-/// The immutable tree of one zone, and where a name falls in it.
+// The immutable tree of one zone, and where a name falls in it.
 pub mod zone;
 
 // ---- The control plane, from the files outwards ----
 
-/// The running server: the parts put together, and their life.
+// The running server: the parts put together, and their life.
 pub mod app;
-/// What can be typed, and which part does it.
+// What can be typed, and which part does it.
 pub mod cli;
-/// From files to a plan; `check` stops here.
+// From files to a plan; `check` stops here.
 pub mod compile;
-/// The files as they are written, and complaints about them.
+// The files as they are written, and complaints about them.
 pub mod config;
-/// Probes: what is asked of a target, when, and what the outcomes say.
+// Probes: what is asked of a target, when, and what the outcomes say.
 pub mod health;
-/// What is known now, how a change alters it, and the only writer of the snapshot.
+// What is known now, how a change alters it, and the only writer of the snapshot.
 pub mod state;

@@ -1,7 +1,7 @@
 //! Steering: which endpoint a client gets, and why.
 //!
 //! A [`Policy`] is what the operator wrote, a [`Condition`] what is known of an endpoint now.
-//! [`decide`] runs them through the stages of the pipeline, when either changes; what is left is a
+//! [`decide()`] runs them through the stages of the pipeline, when either changes; what is left is a
 //! [`Decision`], from which a packet draws.
 //!
 //! ```text
@@ -17,8 +17,8 @@
 //! # Invariants
 //!
 //! - Pure and total: the same policy, conditions and roll give the same answer.
-//! - [`decide`] is the only chooser: whoever wants to know what clients get asks it.
-//! - [`Decision::draw`] allocates nothing.
+//! - [`decide()`] is the only chooser: whoever wants to know what clients get asks it.
+//! - [`Candidates::draw`] allocates nothing.
 //!
 //! Not here: what a probe is and when an endpoint is up (`health`), and how an answer becomes
 //! bytes (`answer`).
