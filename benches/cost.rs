@@ -76,7 +76,7 @@ const SERVER_FILE: &str = "version: 1\nlisten: [\"{listen}\"]\nzones: zones/\n";
 const ZONE_FILE: &str = "\
 zone: bench.example
 ttl: 1h
-soa: { primary: ns1, contact: hostmaster, serial: 1 }
+soa: { primary: ns1, contact: hostmaster@example.com, serial: 1 }
 records:
   \"@\": { NS: ns1 }
   ns1: { A: 192.0.2.53 }
@@ -186,7 +186,7 @@ fn serve(folder: &Path) -> Result<Server> {
     let process = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
         .args(["serve", "--config"])
         .arg(file)
-        .env("RUST_LOG", "warn")
+        .env("EVENKEEL_LOG", "warn")
         .stdout(Stdio::null())
         .spawn()?;
     Ok(Server { process, address })

@@ -1,10 +1,14 @@
 //! Serving: sockets, batches of packets in and out, connections, and who is answered at all.
 //!
 //! ```text
-//!   udp (a thread per socket)  \
-//!                               engine: gate -> wire::query -> answer -> wire::reply
-//!   tcp (a task per client)    /
+//!   sockets: bind, later serve
+//!      |
+//!      +- udp (a thread per socket, batch by batch)     \
+//!      |                                                 engine: gate -> wire::query -> answer
+//!      +- tcp (one thread, a task per connection)       /          -> wire::reply
 //! ```
+//!
+//! `udp` and `tcp` are drivers of the engine; a driver beside them (`AF_XDP`) needs no change to it.
 //!
 //! # Invariants
 //!
