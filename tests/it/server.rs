@@ -86,9 +86,8 @@ impl Server {
         let mut found = None;
         until(&format!("`{text}` in the log"), || {
             found = self.log().into_iter().skip(skip).find(|line| line.contains(text));
-            if found.is_none() && self.process.ended().is_some() {
-                panic!("the server ended:\n{}", self.log().join("\n"));
-            }
+            let goes_on = found.is_some() || self.process.ended().is_none();
+            assert!(goes_on, "the server ended:\n{}", self.log().join("\n"));
             found.is_some()
         });
         found.expect("`until` returned, so it was found")
