@@ -47,8 +47,9 @@ pub(super) fn params(words: &[Word<'_>], out: &mut Vec<u8>) -> Result<(), (usize
 
 /// One parameter in wire form: key, length, value.
 fn one(word: &Word<'_>) -> Option<Vec<u8>> {
-    // What hickory's lexer takes for something else than text.
-    if word.text.contains([';', '(', ')', '\n']) || word.text.starts_with(['@', '$']) {
+    // What hickory's lexer takes for something else than text, or for other octets.
+    let special = [';', '(', ')', '\\', '\n'];
+    if !word.text.is_ascii() || word.text.contains(special) || word.text.starts_with(['@', '$']) {
         return None;
     }
     let text = word.text.replace('"', "");

@@ -104,6 +104,7 @@ fn what_is_wrong() {
     check("TXT", r"\# 2 0561", 2, "these octets are not the data of TXT");
     check("HTTPS", "1 . alpn=h2 alpn=h3", 3, "the key of `alpn=h3` is there twice");
     check("HTTPS", "1 . nope=1", 2, "`nope=1` is not a service parameter");
+    check("HTTPS", r#"1 . key9=a\"b"#, 2, r#"`key9=a\"b` is not a service parameter"#);
     check(
         "HTTPS",
         "1 . mandatory=port",
