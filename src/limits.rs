@@ -71,6 +71,10 @@ pub const YAML_DEPTH_MAX: usize = 32;
 /// does not become a large tree.
 pub const YAML_ALIAS_NODES_MAX: usize = 1 << 16;
 
+/// Symbolic links that are followed from one file to where it really lies, as in the kernel; a
+/// change of a further one is not noticed.
+pub const LINKS_MAX: usize = 40;
+
 /// How deep master files include each other.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
 

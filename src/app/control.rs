@@ -166,20 +166,18 @@ impl Control {
             return;
         }
         let (config, seen) = (self.config.clone(), self.seen.clone());
-        let sources = self.state.plan().sources.clone();
         self.reload = Some(tokio::task::spawn_blocking(move || {
             if !forced && seen.holds() {
                 return Read::Same;
             }
             let began = clock::wall();
-            match compile::load(&config) {
-                Ok(plan) => {
-                    let seen = Fingerprint::of(&plan.sources, began);
-                    Read::Good(Box::new(plan), seen)
-                }
+            let (loaded, sources) = compile::load_with_sources(&config);
+            let seen = Fingerprint::of(&sources, began);
+            match loaded {
+                Ok(plan) => Read::Good(Box::new(plan), seen),
                 Err(complaints) => {
                     let texts = complaints.as_slice().iter().map(ToString::to_string).collect();
-                    Read::Bad(texts, Fingerprint::of(&sources, began))
+                    Read::Bad(texts, seen)
                 }
             }
         }));
@@ -190,11 +188,11 @@ impl Control {
         match read {
             Some(Read::Same) => {}
             Some(Read::Good(plan, seen)) => {
-                self.look_again_if_doubtful(seen);
+                self.follow(seen);
                 self.reload_with(plan);
             }
             Some(Read::Bad(complaints, seen)) => {
-                self.look_again_if_doubtful(seen);
+                self.follow(seen);
                 refuse(&complaints);
             }
             None => refuse(&["reading the files failed in a way that is a bug".to_owned()]),
@@ -204,10 +202,12 @@ impl Control {
         }
     }
 
-    fn look_again_if_doubtful(&mut self, seen: Fingerprint) {
-        if seen.is_doubtful() {
-            self.watch.look_again();
-        }
+    /// Waits for changes of what was read: also of files with mistakes, which are about to be
+    /// mended.
+    fn follow(&mut self, seen: Fingerprint) {
+        self.watch.follow(&seen.sources());
+        // What changed between the reading and the watching went by unseen.
+        self.watch.look_again();
         self.seen = seen;
     }
 
@@ -227,7 +227,6 @@ impl Control {
         if let Ok(state) = reloading {
             tell(&state);
         }
-        self.watch.follow(&plan.sources);
         self.take(Change::Reloaded(plan));
         self.publish();
         tracing::info!(generation = self.state.generation(), "reloaded");

@@ -35,13 +35,14 @@ use tokio::{
 
 use crate::{
     clock,
-    limits::{RELOAD_SETTLE, RELOAD_SETTLE_MAX},
+    limits::{LINKS_MAX, RELOAD_SETTLE, RELOAD_SETTLE_MAX},
 };
 
 /// What tells one state of the sources from another, short of reading them.
 #[derive(Debug, Clone)]
 pub(super) struct Fingerprint {
     sources: BTreeMap<PathBuf, Mark>,
+    /// Whether a file was changed while it was read, so that what was read may be older.
     doubtful: bool,
 }
 
@@ -71,9 +72,9 @@ impl Fingerprint {
         !self.doubtful && self.sources.iter().all(|(path, mark)| *mark == Mark::of(path))
     }
 
-    /// Whether a file was changed while it was read, so that what was read may be older.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.doubtful
+    /// What it is of.
+    pub(super) fn sources(&self) -> Vec<PathBuf> {
+        self.sources.keys().cloned().collect()
     }
 }
 
@@ -159,24 +160,43 @@ fn alters(event: &notify::Event) -> bool {
     }
 }
 
-/// The folders whose entries decide what the sources are: where each lies, where it really lies if
-/// it is a link, and the folders among them.
+/// The folders whose entries decide what the sources are: those that hold them or a link on the way
+/// to them, and the folders among them.
 fn folders_of(sources: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for source in sources {
         if source.is_dir() {
-            folders.insert(source.clone());
+            folders.insert(real(source));
         }
-        let real = source.canonicalize().ok();
-        for path in [Some(source), real.as_ref()].into_iter().flatten() {
-            match path.parent() {
-                Some(parent) if parent.as_os_str().is_empty() => folders.insert(".".into()),
-                Some(parent) => folders.insert(parent.to_owned()),
-                None => false,
-            };
+        let mut path = source.clone();
+        for _ in 0..LINKS_MAX {
+            folders.insert(real(path.parent().unwrap_or(&path)));
+            // Whoever puts another link in its place (`current`, the `..data` of a Kubernetes
+            // volume) changes what is behind it, and touches no folder there.
+            let Some((link, target)) = link_in(&path) else { break };
+            let holder = link.parent().unwrap_or(Path::new(""));
+            folders.insert(real(holder));
+            let behind = path.strip_prefix(&link).unwrap_or(Path::new(""));
+            path = holder.join(target).join(behind);
         }
     }
     folders
+}
+
+/// The first link on a path, and where it leads.
+fn link_in(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let ancestors: Vec<_> = path.ancestors().collect();
+    let mut from_root = ancestors.into_iter().rev();
+    from_root.find_map(|it| Some((it.to_owned(), fs::read_link(it).ok()?)))
+}
+
+/// A folder without links on the way, so that each has one name; the nearest that is there, if it
+/// is not.
+fn real(folder: &Path) -> PathBuf {
+    let named = |it: &Path| if it.as_os_str().is_empty() { ".".into() } else { it.to_owned() };
+    let there = folder.ancestors().map(named).find(|it| it.is_dir());
+    let there = there.unwrap_or_else(|| ".".into());
+    there.canonicalize().unwrap_or(there)
 }
 
 /// Waits until what goes on has settled, and then says so, once.
@@ -228,12 +248,33 @@ mod tests {
     }
 
     #[test]
+    fn a_source_is_watched_where_any_link_to_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        // As Kubernetes mounts a ConfigMap, below a link as a deployment makes it.
+        fs::create_dir_all(at("releases/1/..one")).unwrap();
+        fs::write(at("releases/1/..one/a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("..one", at("releases/1/..data")).unwrap();
+        std::os::unix::fs::symlink("..data/a.yaml", at("releases/1/a.yaml")).unwrap();
+        std::os::unix::fs::symlink("releases/1", at("current")).unwrap();
+        let check = |source: &str, expect: &[&str]| {
+            let expect: BTreeSet<_> = expect.iter().map(|it| real(&at(it))).collect();
+            assert_eq!(folders_of(&[at(source)]), expect, "{source}");
+        };
+        check("current/a.yaml", &["", "releases/1", "releases/1/..one"]);
+        check("releases/1/..one/a.yaml", &["releases/1/..one"]);
+        check("current", &["", "releases/1", "releases"]);
+        // What is not there is waited for where it would come to be.
+        check("releases/2/zones/b.yaml", &["releases"]);
+    }
+
+    #[test]
     fn what_changed_during_reading_is_doubtful() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         fs::write(&file, "one").unwrap();
         let modified = fs::metadata(&file).unwrap().modified().unwrap();
-        let doubtful = |began| Fingerprint::of(std::slice::from_ref(&file), began).is_doubtful();
+        let doubtful = |began| Fingerprint::of(std::slice::from_ref(&file), began).doubtful;
         assert!(doubtful(modified));
         assert!(!Fingerprint::of(std::slice::from_ref(&file), modified).holds());
         assert!(!doubtful(modified + Duration::from_millis(1)));

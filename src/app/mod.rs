@@ -98,9 +98,8 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         let prober = Prober::start(execute, reports_in);
         prober.set(effects.probes.unwrap_or_default());
         let (watch, changes) = Watch::begin(&state.plan().sources);
-        if seen.is_doubtful() {
-            watch.look_again();
-        }
+        // What changed between the reading and the watching went by unseen.
+        watch.look_again();
         let control = Control {
             config: config.to_owned(),
             state,

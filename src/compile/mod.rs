@@ -93,23 +93,31 @@ pub struct PlannedName {
 ///
 /// Says everything that is wrong with any of the files.
 pub fn load(path: &Path) -> Result<Plan, Complaints> {
-    let report = Report::default();
-    let plan = plan(path, &report);
-    match (report.finish(), plan) {
-        (Some(complaints), _) => Err(complaints),
-        (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
-    }
+    load_with_sources(path).0
 }
 
-fn plan(path: &Path, report: &Report) -> Option<Plan> {
+/// Reads like [`load`], and says what was read or looked for, good or bad: who mends a file wants
+/// it read again.
+pub fn load_with_sources(path: &Path) -> (Result<Plan, Complaints>, Vec<PathBuf>) {
+    let report = Report::default();
+    let mut sources = vec![path.to_owned()];
+    let plan = plan(path, &report, &mut sources);
+    let loaded = match (report.finish(), plan) {
+        (Some(complaints), _) => Err(complaints),
+        (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
+    };
+    (loaded, sources)
+}
+
+fn plan(path: &Path, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Plan> {
     let source = Source::first(path, report)?;
-    let server = server::read(&source, report)?;
+    let server = server::read(&source, report, sources)?;
     let mut world = World {
         report,
         regions: server.regions,
         checks: server.checks,
         probes: checks::Probes::default(),
-        sources: server.sources,
+        sources,
         apexes: HashMap::new(),
     };
     let mut zones = Vec::with_capacity(server.zone_files.len());
@@ -123,6 +131,7 @@ fn plan(path: &Path, report: &Report) -> Option<Plan> {
         zones.extend(zone);
     }
     let World { probes, sources, .. } = world;
+    let sources = sources.clone();
     Some(Plan { settings: server.settings, zones, probes: probes.specs, sources })
 }
 
@@ -132,7 +141,7 @@ struct World<'r> {
     regions: Vec<String>,
     checks: checks::Checks,
     probes: checks::Probes,
-    sources: Vec<PathBuf>,
+    sources: &'r mut Vec<PathBuf>,
     apexes: HashMap<Name, Place>,
 }
 

@@ -26,10 +26,10 @@ pub(super) struct Server {
     pub(super) checks: Checks,
     /// Each with the place that names it.
     pub(super) zone_files: Vec<(PathBuf, Place)>,
-    pub(super) sources: Vec<PathBuf>,
 }
 
-pub(super) fn read(source: &Source, report: &Report) -> Option<Server> {
+/// Reads it, and adds the files and folders that it names to `sources`.
+pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Server> {
     let tree = config::parse(&source.text, source.file, report);
     let top = Place { file: source.file, line: 1, column: 1 };
     let Some(tree) = tree else {
@@ -40,7 +40,6 @@ pub(super) fn read(source: &Source, report: &Report) -> Option<Server> {
     };
     let file: ServerFile<'_> = config::read(&tree, source.file, report)?;
     let folder = source.path.parent().unwrap_or(Path::new(""));
-    let mut sources = vec![source.path.clone()];
 
     match file.version.placed() {
         Some((_, &"1")) => {}
@@ -50,7 +49,7 @@ pub(super) fn read(source: &Source, report: &Report) -> Option<Server> {
     }
     let regions = file.regions.given().into_iter().flat_map(|it| &it.0);
     let regions = regions.filter_map(|(key, _)| key.given()).map(|it| (*it).to_owned()).collect();
-    let checks = checks::read(file.checks.given(), folder, report, &mut sources);
+    let checks = checks::read(file.checks.given(), folder, report, sources);
     let wait = file.prober.given().and_then(|it| it.startup_wait.given());
     let settings = Settings {
         listen: listen(&file.listen, report),
@@ -62,9 +61,9 @@ pub(super) fn read(source: &Source, report: &Report) -> Option<Server> {
     }
     let mut zone_files = Vec::new();
     for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
-        zone_files_of(&folder.join(entry), place, report, &mut zone_files, &mut sources);
+        zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources);
     }
-    Some(Server { settings, regions, checks, zone_files, sources })
+    Some(Server { settings, regions, checks, zone_files })
 }
 
 fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
@@ -108,6 +107,8 @@ fn zone_files_of(
         if is_zone_file(path) {
             files.push((path.to_owned(), place));
         } else {
+            // It may be a folder that is still to come.
+            sources.push(path.to_owned());
             no_zone_file(report, place, path);
         }
         return;

@@ -1,8 +1,12 @@
 //! Reloads under load: nothing is lost, nothing is wrong, and a bad one changes nothing.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use hickory_proto::rr::{RData, RecordType};
@@ -82,10 +86,64 @@ fn twenty_reloads_under_load() {
 fn sighup_reloads_as_well() {
     let mut server = start();
     // A folder that is not watched as such: the file is written in place.
-    std::fs::write(server.path("zones/example.com.yaml"), zone(7)).unwrap();
+    fs::write(server.path("zones/example.com.yaml"), zone(7)).unwrap();
     server.signal(Signal::SIGHUP);
     until("the new answer", || address(&server) == "198.51.100.7");
     server.wait_for_log("reloaded", 0);
+    assert!(server.stop().0.success());
+}
+
+#[test]
+fn a_new_file_with_a_mistake_is_read_again_when_it_is_mended() {
+    let mut server = start();
+    let new = |version| zone(version).replace("example.com", "new.test");
+    server.write("zones/new.test.yaml", &new(9).replace("198.51.100.", "198.51.100.999"));
+    server.wait_for_log("new.test.yaml:5:", 0);
+    server.write("zones/new.test.yaml", &new(9));
+    server.wait_for_log(" reloaded ", 0);
+    assert_eq!(server.ask("www.new.test.", RecordType::A).answers.len(), 1);
+    assert!(server.stop().0.success());
+}
+
+#[test]
+fn a_folder_that_vanishes_is_read_again_when_it_is_back() {
+    let mut server = start();
+    fs::remove_dir_all(server.path("zones")).unwrap();
+    server.wait_for_log("is no folder and no zone file", 0);
+    assert_eq!(address(&server), "198.51.100.0", "it goes on as it was");
+    // First empty, and then with the file.
+    fs::create_dir(server.path("zones")).unwrap();
+    server.wait_for_log("there are no zone files", 0);
+    server.write("zones/example.com.yaml", &zone(7));
+    server.wait_for_log(" reloaded ", 0);
+    assert_eq!(address(&server), "198.51.100.7");
+    assert!(server.stop().0.success());
+}
+
+#[test]
+fn a_link_that_is_swapped_is_a_change() {
+    // As Kubernetes mounts a ConfigMap: the files are links through `..data`, which is swapped.
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name);
+    let swap = |version: u8| {
+        let data = at(&format!("..{version}"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("evenkeel.yaml"), CONFIG).unwrap();
+        fs::write(data.join("example.com.yaml"), zone(version)).unwrap();
+        symlink(format!("..{version}"), at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    };
+    swap(1);
+    symlink("..data/evenkeel.yaml", at("evenkeel.yaml")).unwrap();
+    fs::create_dir(at("zones")).unwrap();
+    symlink("../..data/example.com.yaml", at("zones/example.com.yaml")).unwrap();
+    let mut server = Server::start_in(Arc::clone(&folder));
+    for version in [2, 3] {
+        let logged = server.log().len();
+        swap(version);
+        server.wait_for_log(" reloaded ", logged);
+        assert_eq!(address(&server), format!("198.51.100.{version}"));
+    }
     assert!(server.stop().0.success());
 }
 
