@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -72,9 +72,14 @@ impl Probes {
 }
 
 impl Template {
-    /// Whether a wildcard name can not be checked with it, because it has no host of its own.
+    /// Whether it takes the host from the steered name, which then has to be one.
     pub(super) fn needs_host(&self) -> bool {
         self.host_open
+    }
+
+    /// Whether it looks the endpoint up, which then has to be a host.
+    pub(super) fn needs_target(&self) -> bool {
+        self.target.is_none()
     }
 
     /// What is probed for an endpoint of a steered name.
@@ -98,6 +103,14 @@ impl Template {
             rise: self.rise,
         }
     }
+}
+
+/// The address whose certificate a probe would ask of somebody else. No handshake can: an address
+/// is never sent as SNI (RFC 6066 section 3), so that it stands for whom one connects to.
+pub(super) fn foreign_address(spec: &ProbeSpec) -> Option<IpAddr> {
+    let Kind::Http(Http { tls: Some(tls), .. }) = &spec.kind else { return None };
+    let address = tls.sni.trim_matches(['[', ']']).parse().ok()?;
+    (spec.target != Target::Address(address)).then_some(address)
 }
 
 /// A name as a host: without the final dot.
@@ -372,9 +385,22 @@ fn split_port(text: &str) -> (&str, Option<u16>) {
 }
 
 /// Whether a text is a host name or an IPv4 address.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let good = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_');
-    !text.is_empty() && text.bytes().all(good) && Name::parse(text, Some(&Name::root())).is_ok()
+    !text.is_empty()
+        && text.bytes().all(good)
+        && Name::parse(text, Some(&Name::root())).is_ok()
+        && (!ends_in_number(text) || text.parse::<Ipv4Addr>().is_ok())
+}
+
+/// Whether the last label is a number: in a URL all of it is an IPv4 address then, though it may be
+/// one that only C knows (`1.2.3`, `0x7f.1`).
+fn ends_in_number(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let is_decimal = !last.is_empty() && last.bytes().all(|it| it.is_ascii_digit());
+    let hex = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    is_decimal || hex.is_some_and(|it| it.bytes().all(|it| it.is_ascii_hexdigit()))
 }
 
 /// A token of HTTP (RFC 9110 section 5.6.2).

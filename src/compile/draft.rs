@@ -13,8 +13,8 @@ use super::{PlannedName, PlannedZone};
 use crate::{
     config::{Place, Report},
     ids::SteeredId,
-    limits::{RRSET_RECORDS_MAX, TCP_MESSAGE_LEN_MAX},
-    wire::{Name, Rtype, name},
+    limits::{NAME_LEN_MAX, RRSET_RECORDS_MAX, TCP_MESSAGE_LEN_MAX},
+    wire::{Name, Rtype, name, reply::EDNS_LEN_MAX},
     zone,
 };
 
@@ -212,19 +212,29 @@ impl<'r> Draft<'r> {
                 self.several(cname);
             }
         }
-        if let Some(dname) = last(Rtype::DNAME)
-            && 1 < count(Rtype::DNAME)
-        {
-            self.several(dname);
+        if let Some(dname) = last(Rtype::DNAME) {
+            if 1 < count(Rtype::DNAME) {
+                self.several(dname);
+            }
+            if *self.name(dname.owner) != self.apex && count(Rtype::NS) != 0 {
+                self.dname_at_cut(dname);
+            }
+        }
+        let owner = self.name(records[0].owner);
+        if owner.is_wildcard() && *owner != self.apex {
+            let undefined = [last(Rtype::NS), last(Rtype::DNAME)];
+            undefined.into_iter().flatten().for_each(|it| self.at_wildcard(it));
         }
     }
 
     /// A set has to fit in the longest message together with its question (RFC 1035 section
     /// 4.2.2): the name once in full and then by pointers, ten octets before each record's data,
-    /// eleven for EDNS.
+    /// and what EDNS may take. A wildcard stands for names of any length.
     fn check_rrset(&self, rrset: &[Record]) {
         let first = &rrset[0];
-        let question_len = 12 + self.name(first.owner).as_wire().len() + 4 + 11;
+        let owner = self.name(first.owner);
+        let name_len = if owner.is_wildcard() { NAME_LEN_MAX } else { owner.as_wire().len() };
+        let question_len = 12 + name_len + 4 + EDNS_LEN_MAX;
         let records_len: usize = rrset.iter().map(|it| 2 + 10 + it.data.len()).sum();
         if RRSET_RECORDS_MAX < rrset.len() {
             self.too_many(first, rrset.len());
@@ -365,6 +375,27 @@ impl Draft<'_> {
         let message =
             format!("the {} records of `{owner}` need a message of {len} octets", record.rtype);
         let hint = format!("the longest message has {TCP_MESSAGE_LEN_MAX}; remove some of them");
+        self.report.say(record.place, message, hint);
+    }
+
+    fn dname_at_cut(&self, record: &Record) {
+        let message = format!("`{}` has a DNAME beside NS", self.name(record.owner));
+        let hint =
+            "a delegated name can not be redirected (RFC 6672 section 2.3); remove one of the two";
+        self.report.say(record.place, message, hint);
+    }
+
+    fn at_wildcard(&self, record: &Record) {
+        let (owner, rtype) = (self.name(record.owner), record.rtype);
+        let message = format!("there is {rtype} at the wildcard `{owner}`");
+        let hint = match rtype {
+            Rtype::NS => {
+                "what it would mean is not defined (RFC 4592 section 4.2); delegate each name"
+            }
+            _ => {
+                "what it would mean is not defined (RFC 4592 section 4.4); put it at the name above"
+            }
+        };
         self.report.say(record.place, message, hint);
     }
 

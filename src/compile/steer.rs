@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     PlannedName, World,
-    checks::{Checks, Probes, Template, host_text},
+    checks::{Checks, Probes, Template, foreign_address, host_text, is_host},
     rdata::name_octets,
     say_number,
 };
@@ -239,7 +239,17 @@ impl<'w> Planner<'w> {
                 Target::Address(address) => health::Target::Address(*address),
                 Target::Name(name) => health::Target::Host(host_text(name)),
             };
-            probes.push(self.probes.id(check.spec(whom, self.owner)));
+            if let health::Target::Host(host) = &whom
+                && check.needs_target()
+                && !is_host(host)
+            {
+                self.target_no_host(place, host);
+            }
+            let spec = check.spec(whom, self.owner);
+            if let Some(address) = foreign_address(&spec) {
+                self.foreign_address(place, &spec.target, address);
+            }
+            probes.push(self.probes.id(spec));
         }
         probes.sort_unstable();
         probes.dedup();
@@ -271,8 +281,8 @@ impl<'w> Planner<'w> {
         for (place, name) in refs.given().into_iter().flatten().filter_map(Field::placed) {
             match self.checks.get(*name) {
                 None => self.undeclared_check(place, name),
-                Some(Some(check)) if check.needs_host() && self.owner.is_wildcard() => {
-                    self.wildcard_host(place, name);
+                Some(Some(check)) if check.needs_host() && !is_host(&host_text(self.owner)) => {
+                    self.owner_no_host(place, name);
                 }
                 Some(check) => templates.extend(check),
             }
@@ -356,9 +366,21 @@ impl Planner<'_> {
         self.report.say(place, format!("the check `{check}` is not declared"), hint);
     }
 
-    fn wildcard_host(&self, place: Place, check: &str) {
+    fn owner_no_host(&self, place: Place, check: &str) {
         let message = format!("the check `{check}` has no `host`, and `{}` is none", self.owner);
         self.report.say(place, message, "give the check a `host`");
+    }
+
+    fn target_no_host(&self, place: Place, host: &str) {
+        let message = format!("`{host}` is not a host, so that it can not be probed");
+        self.report.say(place, message, "give the check a `target`, or the endpoint no check");
+    }
+
+    fn foreign_address(&self, place: Place, target: &health::Target, address: IpAddr) {
+        let message = format!("`{target}` can not be asked for the certificate of `{address}`");
+        let hint =
+            "an address is no SNI (RFC 6066 section 3); give the check an `sni` that is a name";
+        self.report.say(place, message, hint);
     }
 
     fn no_address(&self, place: Place) {

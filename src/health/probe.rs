@@ -192,7 +192,7 @@ async fn request(spec: &ProbeSpec, http: &Http) -> Result<RequestBuilder, Why> {
 /// An IPv6 address stands in brackets. No address is ever sent as SNI (RFC 6066 section 3), but the
 /// certificate has to hold it.
 fn as_in_url(name: &str) -> String {
-    match name.parse() {
+    match name.trim_matches(['[', ']']).parse() {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
         _ => name.to_owned(),
     }

@@ -37,6 +37,9 @@ const OPT_LEN: usize = 11;
 /// Octets of the option that holds an extended error without text.
 const EDE_OPTION_LEN: usize = 6;
 
+/// The most that is set aside for EDNS: an OPT record with an extended error and an IPv6 subnet.
+pub const EDNS_LEN_MAX: usize = OPT_LEN + EDE_OPTION_LEN + 4 + 4 + 16;
+
 /// The response under construction.
 #[derive(Debug)]
 pub struct Reply<'b> {

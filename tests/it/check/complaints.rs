@@ -127,6 +127,9 @@ fn checks() {
         ],
     );
     check("{ http: { path: health } }", &["4:22: `health` is not a path"]);
+    // In a URL these would be IPv4 addresses of a kind that only C knows.
+    check("{ http: { host: 1.2.3 } }", &["4:22: `1.2.3` is not a host"]);
+    check("{ https: { sni: www.0x1f } }", &["4:22: `www.0x1f` is not a host"]);
     check("{ http: { host: \"a b\" } }", &["4:22: `a b` is not a host"]);
     check("{ http: { method: \"GE T\" } }", &["4:24: `GE T` is not a method of HTTP"]);
     check(
@@ -220,6 +223,19 @@ fn record_sets() {
     check_zone(
         "  d: { DNAME: x.net. }\n  a.b.d: { TXT: x }",
         &["5:3: `a.b.d.example.com.` is below the DNAME at `d.example.com.`"],
+    );
+    check_zone(
+        "  d: { DNAME: x.net., NS: x.net. }",
+        &["4:15: `d.example.com.` has a DNAME beside NS"],
+    );
+    check_zone(
+        "  \"*\": { NS: n.net., DNAME: x.net. }\n  \"*.a.b\": { NS: n.net. }",
+        &[
+            "4:14: there is NS at the wildcard `*.example.com.` | what it would mean is not defined",
+            "4:29: `*.example.com.` has a DNAME beside NS",
+            "4:29: there is DNAME at the wildcard `*.example.com.`",
+            "5:18: there is NS at the wildcard `*.a.b.example.com.`",
+        ],
     );
     check_zone("  d: { NS: n }", &["4:12: the name server `n.example.com.` has no address"]);
     check_zone("  d: { NS: n.d }\n  n.d: { A: 192.0.2.1 }", &[]);
@@ -324,6 +340,38 @@ fn endpoints() {
     check_steer(
         "pools: { us: { A: 192.0.2.1 }, eu: { CNAME: x } }",
         &["6:38: the pool `eu` is of another kind"],
+    );
+}
+
+#[test]
+fn whom_a_check_can_not_ask() {
+    let check = |https: &str, endpoints: &str, expect: &[&str]| {
+        let server = SERVER.replace("http: { path: /health }", https);
+        let zone = format!(
+            "{ZONE}  w: {{ steer: {{ check: web, pools: {{ us: {{ {endpoints} }} }} }} }}\n"
+        );
+        check_files(&[("evenkeel.yaml", &server), ("z.yaml", &zone)], expect);
+    };
+    // An address is no SNI: a probe can only ask it of itself.
+    check("https: { sni: 192.0.2.9 }", "A: 192.0.2.9", &[]);
+    check("https: { host: \"[2001:DB8::9]:8443\" }", "AAAA: \"2001:db8::9\"", &[]);
+    check(
+        "https: { sni: 192.0.2.9 }",
+        "A: [192.0.2.9, 192.0.2.1]",
+        &[
+            "z.yaml:4:59: `192.0.2.1` can not be asked for the certificate of `192.0.2.9` | an addre",
+        ],
+    );
+    check(
+        "https: { host: 192.0.2.9 }",
+        "CNAME: a.net.",
+        &["z.yaml:4:51: `a.net` can not be asked"],
+    );
+    check("https: { host: 192.0.2.9, sni: www.example.com }", "A: 192.0.2.1", &[]);
+    check(
+        "http: {}",
+        "CNAME: \"a\\\\@b.net.\"",
+        &["z.yaml:4:51: `a\\@b.net` is not a host, so that it can not be probed"],
     );
 }
 
