@@ -1,8 +1,10 @@
 //! `evenkeel demo` does what it says: a region fails, leaves the answers, and comes back.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
     process::{ChildStdin, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -42,6 +44,13 @@ fn a_region_fails_and_comes_back() {
     assert_eq!(client.regions().len(), 2, "the others stay");
     say(&mut stdin, "restore us-east-1");
     until("the region to be back", || client.regions().len() == 3);
+    let zone_file = client.zone_file.clone();
+    let zone = fs::read_to_string(&zone_file).expect("it is named by the demo");
+    fs::write(&zone_file, zone.replace("weight: 60", "weight: 606060")).unwrap();
+    until("the complaint", || output.lock().unwrap().contains("`weight` is 606060"));
+    fs::write(&zone_file, zone.replace("weight: 60", "weight: 0")).unwrap();
+    until("the new weight", || !client.regions().contains(&US_EAST_1));
+    until("the word of it", || output.lock().unwrap().contains("\nreloaded "));
     say(&mut stdin, "quit");
     assert!(demo.wait().success(), "{}", output.lock().unwrap());
 
@@ -75,6 +84,7 @@ fn follow(demo: &mut Process) -> Arc<Mutex<String>> {
 struct Client {
     socket: UdpSocket,
     question: Vec<u8>,
+    zone_file: PathBuf,
 }
 
 impl Client {
@@ -90,7 +100,9 @@ impl Client {
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut message = Message::query();
         message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
-        Self { socket, question: message.to_vec().unwrap() }
+        let mut lines = output.lines().map(str::trim);
+        let zone_file = lines.find(|line| line.ends_with("zones/example.com.yaml")).unwrap().into();
+        Self { socket, question: message.to_vec().unwrap(), zone_file }
     }
 
     /// The addresses that are answered, each once.

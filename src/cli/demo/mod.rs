@@ -87,6 +87,7 @@ fn demo() -> io::Result<()> {
     view.introduce(&site, address, &regions)?;
     loop {
         server.check()?;
+        view.tell(&server.news())?;
         view.show(&client.ask_many(&regions)?, &regions)?;
         let line = match events.recv_timeout(DEMO_EVERY) {
             Ok(Event::Line(line)) => line,

@@ -90,6 +90,8 @@ fn new_folder() -> io::Result<PathBuf> {
 pub(super) struct Server {
     child: Child,
     log_file: PathBuf,
+    /// Octets of the log that were looked through for news.
+    told: usize,
 }
 
 impl Server {
@@ -104,7 +106,7 @@ impl Server {
             // Ctrl-C is for the demo, which then stops the server in order.
             .process_group(0)
             .spawn()?;
-        Ok(Self { child, log_file })
+        Ok(Self { child, log_file, told: 0 })
     }
 
     /// An error when the server has ended.
@@ -115,6 +117,14 @@ impl Server {
                 Err(io::Error::other(format!("the server ended: {status}\n{}", self.log())))
             }
         }
+    }
+
+    /// What the server has said of its files since it was asked last.
+    pub(super) fn news(&mut self) -> String {
+        let log = self.log();
+        let new = log.get(self.told..).unwrap_or_default();
+        self.told = log.len();
+        news(new)
     }
 
     /// What the server wrote.
@@ -142,9 +152,44 @@ impl Drop for Server {
     }
 }
 
+/// That files were read anew, or what is wrong with them, without the dress of a log.
+fn news(log: &str) -> String {
+    let (mut news, mut is_news) = (String::new(), false);
+    for line in log.lines() {
+        // A line without a dress goes on with the one before.
+        let words = match line.split_once(" evenkeel::app::control: ") {
+            Some((dress, words)) => {
+                is_news = dress.ends_with("ERROR") || words.starts_with("reloaded");
+                words
+            }
+            None => line,
+        };
+        if is_news {
+            news.push_str(words);
+            news.push('\n');
+        }
+    }
+    news
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::region::REGIONS, *};
+
+    #[test]
+    fn news_are_of_files() {
+        let at = "2026-11-20T14:28:32.155589Z";
+        let log = format!(
+            "{at}  WARN evenkeel::app::control: verdict what=www.\n\
+             {at} ERROR evenkeel::app::control: reload refused\n\
+             {at} ERROR evenkeel::app::control: z.yaml:4:1: wrong\n  x\n  ^\nhint: y\n\
+             {at}  INFO evenkeel::app::control: verdict what=www.\n\
+             {at}  INFO evenkeel::app::control: reloaded generation=9\n"
+        );
+        let expect =
+            "reload refused\nz.yaml:4:1: wrong\n  x\n  ^\nhint: y\nreloaded generation=9\n";
+        assert_eq!(news(&log), expect);
+    }
 
     #[test]
     fn the_example_is_what_the_demo_expects() {

@@ -58,7 +58,7 @@ impl View {
         writeln!(out, "  {program} query {name} --at {server}")?;
         writeln!(out, "  {program} check --config {}", server_file.display())?;
         writeln!(out, "  tail -f {}", site.log_file().display())?;
-        writeln!(out, "\nEdit and save, and it is reloaded:")?;
+        writeln!(out, "\nEdit and save, and it is reloaded, or its mistakes are shown here:")?;
         writeln!(out, "  {}", site.zone_file().display())?;
         drop(out);
         help(regions)?;
@@ -69,6 +69,15 @@ impl View {
     pub(super) fn begin(&mut self, command: &str) -> io::Result<()> {
         self.since = Some((command.to_owned(), clock::now()));
         writeln!(io::stdout().lock(), "done: {command}")
+    }
+
+    /// Says what the server said of its files.
+    pub(super) fn tell(&mut self, news: &str) -> io::Result<()> {
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.since = Some(("save".to_owned(), clock::now()));
+        write!(io::stdout().lock(), "\n{news}")
     }
 
     /// The next tally is shown, whatever it says.
