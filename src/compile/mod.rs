@@ -161,7 +161,12 @@ impl World<'_> {
 
 impl World<'_> {
     fn zone_twice(&self, apex: &Name, place: Place, first: Place) {
-        let hint = format!("the first is at {}; remove one", self.report.place_text(first));
+        let [first, again] = [first, place].map(|it| self.report.place_text(it));
+        let hint = if first == again {
+            "`zones` names this file twice; remove one".to_owned()
+        } else {
+            format!("the first is at {first}; remove one")
+        };
         self.report.say(place, format!("the zone `{apex}` is there twice"), hint);
     }
 

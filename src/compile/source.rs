@@ -30,7 +30,7 @@ impl Source {
             Ok((text, changed)) => Some(Self::new(path, text, changed, report)?),
             Err(error) => {
                 let file = report.add_file(path.display().to_string(), "".into());
-                source_error(report, Place { file, line: 1, column: 1 }, path, &error);
+                first_error(report, Place { file, line: 1, column: 1 }, path, &error);
                 None
             }
         }
@@ -92,6 +92,12 @@ fn read(path: &Path) -> Result<(Vec<u8>, u64), Error> {
 pub(super) fn source_error(report: &Report, place: Place, path: &Path, error: &Error) {
     let message = format!("`{}` can not be read: {error}", path.display());
     report.say(place, message, "relative paths are relative to the file that names them");
+}
+
+/// The file that the command line names can not be read.
+fn first_error(report: &Report, place: Place, path: &Path, error: &Error) {
+    let message = format!("`{}` can not be read: {error}", path.display());
+    report.say(place, message, "name the server file: `--config FILE`");
 }
 
 fn not_utf8(report: &Report, place: Place) {

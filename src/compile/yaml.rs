@@ -29,8 +29,12 @@ const MINIMUM_DEFAULT: u32 = 5 * 60;
 /// Reads a zone; none where something is wrong with it.
 pub(super) fn read(source: &Source, world: &mut World<'_>) -> Option<PlannedZone> {
     let report = world.report;
+    let before = report.count();
     let Some(tree) = config::parse(&source.text, source.file, report) else {
-        world.no_records(Place { file: source.file, line: 1, column: 1 });
+        // What is not YAML has been complained of; what is left is empty.
+        if report.count() == before {
+            world.no_records(Place { file: source.file, line: 1, column: 1 });
+        }
         return None;
     };
     let file: ZoneFile<'_> = config::read(&tree, source.file, report)?;

@@ -281,6 +281,41 @@ fn zone_files() {
 }
 
 #[test]
+fn files_that_are_no_zones() {
+    let check = |zones: &str, zone: &str, expect: &[&str]| {
+        let server = SERVER.replace("[z.yaml]", zones);
+        check_files(&[("evenkeel.yaml", &server), ("z.yaml", zone)], expect);
+    };
+    check("[z.yaml]", "", &["z.yaml:1:1: the zone has no `records`"]);
+    check("[z.yaml]", "# Nothing.\n", &["z.yaml:1:1: the zone has no `records`"]);
+    // One complaint about what is no YAML, and none about what is therefore not there.
+    check(
+        "[z.yaml]",
+        "zone: example.com\nrecords:\n\t\"@\": { NS: ns1 }\n",
+        &["z.yaml:3:2: this is not YAML: tabs"],
+    );
+    check(
+        "[z.yaml]",
+        &format!("{ZONE}---\nzone: x\n"),
+        &["z.yaml:4:1: there is a second document"],
+    );
+    check(
+        "[z.yaml, ./z.yaml]",
+        ZONE,
+        &[
+            "./z.yaml:1:7: the zone `example.com.` is there twice | the first is at z.yaml:1:7; remov",
+        ],
+    );
+    check(
+        "[z.yaml, z.yaml]",
+        ZONE,
+        &["z.yaml:1:7: the zone `example.com.` is there twice | `zones` names this file twice"],
+    );
+    // A mark at the beginning and carriage returns are what some editors leave.
+    check("[z.yaml]", &format!("\u{FEFF}{}", ZONE.replace('\n', "\r\n")), &[]);
+}
+
+#[test]
 fn steering() {
     check_steer(
         "check: web\npools: { us: { A: 192.0.2.1 }, eu: { weight: 0, AAAA: ['::1', { address: '::2', weight: 3, label: a }] } }",
