@@ -195,6 +195,14 @@ impl State {
     /// stays is kept.
     fn reload(&mut self, mut plan: Plan) -> Vec<Arc<ProbeSpec>> {
         let known: HashMap<_, _> = self.plan.probes.iter().zip(&self.statuses).collect();
+        let stay: HashSet<_> = plan.probes.iter().cloned().collect();
+        let mut gone: HashMap<(&health::Target, u16), Status> = HashMap::new();
+        for (spec, status) in known.iter().filter(|(spec, _)| !stay.contains(**spec)) {
+            let last = gone.entry((&spec.target, spec.port)).or_insert(**status);
+            if status.verdict == Verdict::Down {
+                *last = **status;
+            }
+        }
         let mut statuses = Vec::with_capacity(plan.probes.len());
         for spec in &mut plan.probes {
             // The spec itself is kept as well, so that a report that is on its way finds it.
@@ -202,7 +210,10 @@ impl State {
                 *spec = Arc::clone(before);
                 **status
             });
-            statuses.push(status.unwrap_or_default());
+            // Where a check is changed, what the one before it said holds until the first outcome:
+            // who edits `every` in an outage does not bring what is down back.
+            let before = || gone.get(&(&spec.target, spec.port)).copied();
+            statuses.push(status.or_else(before).unwrap_or_default());
         }
         let address_of =
             |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
@@ -383,13 +394,14 @@ mod tests {
     const SHAKY: Status = Status { verdict: Verdict::Up, shaky: true };
     const DOWN: Status = Status { verdict: Verdict::Down, shaky: false };
 
-    /// A probe, by a letter.
+    /// A probe, by a letter; in upper case it is executed more often.
     fn spec(letter: char) -> Arc<ProbeSpec> {
+        let every = if letter.is_ascii_uppercase() { 5 } else { 10 };
         Arc::new(ProbeSpec {
-            target: health::Target::Host(letter.to_string().into()),
+            target: health::Target::Host(letter.to_ascii_lowercase().to_string().into()),
             port: 80,
             kind: Kind::Tcp,
-            every: Duration::from_secs(10),
+            every: Duration::from_secs(every),
             timeout: Duration::from_secs(3),
             fall: 3,
             rise: 2,
@@ -623,6 +635,22 @@ mod tests {
         assert_eq!(world.report(old_b, UP), ["www.example.com./west/192.0.2.2 down up"]);
         assert_eq!(world.gives()[1], "east[0]west[0]y[0]");
         assert!(world.state.is_warm(), "a reload does not make the server wait again");
+    }
+
+    #[test]
+    fn a_reload_that_changes_a_check_brings_nothing_back() {
+        let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
+        world.probed('a', UP);
+        world.probed('b', DOWN);
+        world.reload("www east 192.0.2.1:A west 192.0.2.2:B");
+        assert_eq!(world.gives(), ["east[0]"]);
+        let none: [&str; 0] = [];
+        assert_eq!(world.probed('A', UP), none);
+        assert_eq!(world.probed('B', UP), ["www.example.com./west/192.0.2.2 down up"]);
+        // What a check that stays says is its own, and no new one's.
+        world.probed('B', DOWN);
+        world.reload("www east 192.0.2.1:A west 192.0.2.2:B new 192.0.2.3:b");
+        assert_eq!(world.gives(), ["east[0]new[0]"]);
     }
 
     #[test]

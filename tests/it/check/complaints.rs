@@ -239,6 +239,7 @@ fn record_sets() {
     );
     check_zone("  d: { NS: n }", &["4:12: the name server `n.example.com.` has no address"]);
     check_zone("  d: { NS: n.d }\n  n.d: { A: 192.0.2.1 }", &[]);
+    check_zone("  d: { NS: n.d }\n  n.d: { A: 192.0.2.999 }", &["5:13: `192.0.2.999` is not an"]);
     check_zone(
         "  d: { NS: n.d }\n  n.d: { CNAME: x }",
         &["4:12: the name server `n.d.example.com.` is a CNAME"],
