@@ -187,7 +187,8 @@ fn follow(
                         Step::Done(Rcode::NOERROR)
                     }
                 }
-                Outcome::NoData => put_negative(at, apex, Rcode::NOERROR, reply),
+                Outcome::NoData => put_negative(at, apex, (Rcode::NOERROR, u32::MAX), reply),
+                Outcome::NoDataFor(ttl) => put_negative(at, apex, (Rcode::NOERROR, *ttl), reply),
                 Outcome::NoReachableAuthority => fail(Ede::NO_REACHABLE_AUTHORITY, reply),
                 Outcome::NotReady => fail(Ede::NOT_READY, reply),
             }
@@ -215,8 +216,8 @@ fn follow(
             put_referral(&set, above, glue, at, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
-        Found::NoData => put_negative(at, apex, Rcode::NOERROR, reply),
-        Found::Nothing => put_negative(at, apex, Rcode::NXDOMAIN, reply),
+        Found::NoData => put_negative(at, apex, (Rcode::NOERROR, u32::MAX), reply),
+        Found::Nothing => put_negative(at, apex, (Rcode::NXDOMAIN, u32::MAX), reply),
     }
 }
 
@@ -332,10 +333,18 @@ fn put_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-/// Puts the SOA, by which resolvers know how long there is nothing (RFC 2308 section 3).
-fn put_negative(at: &Spot<'_>, apex: Apex<'_>, rcode: Rcode, reply: &mut Reply<'_>) -> Step {
+/// Puts the SOA, by which resolvers know how long there is nothing (RFC 2308 section 3); no longer
+/// than `ttl_max`.
+fn put_negative(
+    at: &Spot<'_>,
+    apex: Apex<'_>,
+    (rcode, ttl_max): (Rcode, u32),
+    reply: &mut Reply<'_>,
+) -> Step {
     let owner = Owner { name: apex.name, place: apex.place };
-    reply.put(Section::Authority, owner, &at.served.zone.negative_soa(), apex);
+    let soa = at.served.zone.negative_soa();
+    let soa = RecordSet { ttl: soa.ttl.min(ttl_max), ..soa };
+    reply.put(Section::Authority, owner, &soa, apex);
     Step::Done(rcode)
 }
 

@@ -59,7 +59,7 @@ fn all_down(policy: &Policy, family: Family) -> Decision {
         AllDown::Pool(idx) => {
             let outcome = match whole(idx, &policy.pools[usize::from(idx)]) {
                 Some(candidate) => draw_from(policy, last_resort(vec![candidate])),
-                None => Outcome::NoData,
+                None => Outcome::NoDataFor(policy.ttl_min),
             };
             Decision { footing: Footing::Fallback, outcome }
         }
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_family_that_is_not_there_is_no_data() {
         check("60:4! 30:4", AllDown::Refuse, None, Family::V6, "Healthy NoData");
-        check("60:4! 30:6!", AllDown::Pool(0), None, Family::V6, "Fallback NoData");
+        check("60:4! 30:6!", AllDown::Pool(0), None, Family::V6, "Fallback NoDataFor(5)");
         check("60:4", AllDown::ServeAll, None, Family::Name, "Healthy NoData");
     }
 

@@ -143,6 +143,9 @@ pub enum Outcome {
     Draw(Candidates),
     /// No pool of the name has this family: NODATA.
     NoData,
+    /// Other pools of the name have this family, and the one that `all_down` names has not: NODATA
+    /// for so many seconds, because the truth is due any moment.
+    NoDataFor(u32),
     /// Nothing may be answered: SERVFAIL with EDE 22 (RFC 8914 section 4.23).
     NoReachableAuthority,
     /// Not yet probed: SERVFAIL with EDE 14 (RFC 8914 section 4.15).
