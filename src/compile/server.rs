@@ -76,7 +76,11 @@ fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
             Ok(address) if address.port() != 0 && listen.contains(&address) => {
                 listen_twice(report, place, address);
             }
-            Ok(address) => listen.push(address),
+            Ok(address) if is_mapped(address) => mapped(report, place, address),
+            Ok(address) => match listen.iter().find(|it| overlap(**it, address)) {
+                Some(other) => part_of(report, place, address, *other),
+                None => listen.push(address),
+            },
             Err(_) if text.contains("://") => listen_later(report, place, text),
             Err(_) => bad_listen(report, place, text),
         }
@@ -85,6 +89,20 @@ fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
         listen_nowhere(report, place);
     }
     listen
+}
+
+/// Whether one of two addresses with the same port is all addresses of their family. The sockets of
+/// `[::]` take IPv6 alone.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// Whether an address is of IPv4 and only written as one of IPv6.
+fn is_mapped(address: SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().to_canonical().is_ipv4()
 }
 
 fn user(field: &Field<&str>, report: &Report) -> Option<String> {
@@ -169,6 +187,17 @@ fn bad_listen(report: &Report, place: Place, text: &str) {
 fn listen_later(report: &Report, place: Place, text: &str) {
     let message = format!("`{text}` is not supported yet");
     report.say(place, message, "write `192.0.2.1:53`, which is UDP and TCP");
+}
+
+fn mapped(report: &Report, place: Place, address: SocketAddr) {
+    let plain = SocketAddr::new(address.ip().to_canonical(), address.port());
+    let message = format!("`{address}` is an IPv4 address");
+    report.say(place, message, format!("write `{plain}`"));
+}
+
+fn part_of(report: &Report, place: Place, address: SocketAddr, other: SocketAddr) {
+    let message = format!("`{address}` and `{other}` overlap");
+    report.say(place, message, "one of them is all addresses of the machine; remove one");
 }
 
 fn listen_twice(report: &Report, place: Place, address: SocketAddr) {

@@ -63,6 +63,14 @@ fn server_files() {
         "listen: tls://127.0.0.1:853",
         &["3:9: `tls://127.0.0.1:853` is not supported yet"],
     );
+    check_server("listen: ['0.0.0.0:53', '[::]:53', '127.0.0.1:54', '127.0.0.2:54']", &[]);
+    check_server(
+        "listen: ['127.0.0.1:53', '0.0.0.0:53', '[::ffff:127.0.0.1]:54']",
+        &[
+            "3:26: `0.0.0.0:53` and `127.0.0.1:53` overlap",
+            "3:40: `[::ffff:127.0.0.1]:54` is an IPv4 address | write `127.0.0.1:54`",
+        ],
+    );
     check_server("listen: []", &["3:9: the server would listen nowhere"]);
     check_server("listen: ['[::]:53', '[::]:53']", &["3:21: `[::]:53` is there twice"]);
     check_server(
