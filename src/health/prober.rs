@@ -15,6 +15,8 @@
 //! - A target is in the queue or in flight, never both and never neither.
 //! - Equal specs are one target, and a spec that stays in the set keeps its history. A report names
 //!   it by the `Arc` of the latest set, so that the receiver may compare addresses.
+//! - A spec that takes the place of one that asked the same of the same target goes on from its
+//!   judgement, so that a change of `every` is no reason to believe a single outcome.
 //! - Nothing is reported of a target after the set that lacks it was taken in.
 //!
 //! Not here: when a target is due (`schedule`), and what its outcomes say (`judge`).
@@ -28,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    Judgement, Outcome, ProbeSpec, Status, Why,
+    Judgement, Kind, Outcome, ProbeSpec, Status, Target, Why,
     schedule::{Queue, Timetable},
 };
 use crate::{dice::Dice, limits::PROBES_IN_FLIGHT_MAX};
@@ -179,13 +181,17 @@ where
             }
         }
         self.queue.retain(|serial| targets.contains_key(&serial));
+        // The same question at another pace: what was judged stands.
+        let gone = self.targets.values().map(|it| (question(&it.spec), it.judgement));
+        let gone: HashMap<_, _> = gone.collect();
         let count = added.len();
         for (serial, spec) in added {
             let (timetable, due) = Timetable::begin(&spec, count, now);
-            let judgement = Judgement::default();
+            let judgement = gone.get(&question(&spec)).copied().unwrap_or_default();
             targets.insert(serial, Probed { spec, judgement, timetable, execution: None });
             self.queue.push(due, serial);
         }
+        drop(gone);
         self.targets = targets;
         assert_eq!(self.targets.len(), self.serials.len());
     }
@@ -224,6 +230,11 @@ where
     }
 }
 
+/// What a probe asks of whom, but for how often and how patiently.
+fn question(spec: &ProbeSpec) -> (&Target, u16, &Kind) {
+    (&spec.target, spec.port, &spec.kind)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -233,7 +244,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::health::{Kind, Target, Verdict};
+    use crate::health::Verdict;
 
     const SECOND: Duration = Duration::from_secs(1);
     /// The target whose probe panics.
@@ -376,6 +387,31 @@ mod tests {
         let third = world.next_of(1).await;
         assert_eq!(third.status.verdict, Verdict::Down, "the third failure in a row");
         assert!(Arc::ptr_eq(&third.spec, &same));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_is_probed_at_another_pace_keeps_its_judgement() {
+        let mut world = World::begin([1, 2]);
+        world.next_of(1).await;
+        world.next_of(2).await;
+        world.dead.lock().unwrap().extend([1, 2]);
+        while world.next_of(1).await.status.verdict != Verdict::Down {}
+        let faster = |number| {
+            let every = 5 * SECOND;
+            Arc::new(ProbeSpec { every, ..(*spec(number)).clone() })
+        };
+        // 3 was never there, and its first outcome decides.
+        world.dead.lock().unwrap().remove(&1);
+        world.dead.lock().unwrap().insert(3);
+        world.prober.set(vec![faster(1), spec(2), faster(3)]);
+        let one = world.next_of(1).await;
+        assert_eq!(
+            (one.outcome, one.status.verdict),
+            (GOOD, Verdict::Down),
+            "one of two good ones"
+        );
+        assert_eq!(world.next_of(3).await.status.verdict, Verdict::Down);
+        assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up);
     }
 
     #[tokio::test(start_paused = true)]
