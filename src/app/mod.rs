@@ -59,7 +59,8 @@ pub fn serve(config: &Path) -> ExitCode {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("EVENKEEL_LOG");
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,evenkeel=info"));
+    // notify warns of each folder that was removed; what that means, `files` and `compile` say.
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,notify=error,evenkeel=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
