@@ -30,6 +30,8 @@ pub mod limits;
 
 // From a question and a snapshot to a reply: all the branching.
 pub mod answer;
+// From an address to what is known of its network, and how wide that is true.
+pub mod geo;
 // Sockets: batches of packets in and out, connections, and who is answered at all.
 pub mod serve;
 // Everything an answer depends on, frozen.

@@ -14,6 +14,9 @@
 //!
 //! Not here: how YAML becomes values (`config`), and what the plan is used for (`state`).
 
+pub mod facts;
+pub mod geoip;
+
 mod checks;
 mod draft;
 mod master;

@@ -8,6 +8,7 @@ mod docs;
 mod failover;
 mod garbage;
 mod garbled;
+mod geoip;
 mod life;
 mod load;
 mod malformed;
