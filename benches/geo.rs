@@ -25,10 +25,12 @@ fn main() {
         env::args().skip(1).filter(|it| !it.starts_with('-')).map(PathBuf::from).collect();
     let read = |path: &PathBuf| (path.clone(), fs::read(path).expect("the file can be read"));
     let files: Vec<(PathBuf, Vec<u8>)> = files.iter().map(read).collect();
-    let (geo, took) = timed(|| match files.is_empty() {
-        true => embedded(),
-        false => load(files).expect("the files are good"),
-    });
+    let (geo, took) =
+        timed(
+            || {
+                if files.is_empty() { embedded() } else { load(files).expect("the files are good") }
+            },
+        );
     println!("loaded in {took:.1?}: {geo:?}");
     println!("holds {:.1} MB, at most {}", megabytes(geo.size()), peak());
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   starts   0.0.0.0   1.0.0.0   1.0.1.0      1.0.4.0        ...
 //!   values   nowhere   AU        CN           AU
-//!   index    by the top 16 bits: the run that holds the first address of the cell
+//!   index    by the top 16 bits, and in crowded cells by the next 12: the run that holds the first
+//!            address of the cell
 //! ```
 //!
 //! # Invariants
@@ -18,8 +19,15 @@ use std::fmt::Debug;
 /// Lines with fewer runs are searched without an index, which would be larger than they are.
 const INDEXED_RUNS_MIN: usize = 2048;
 
-/// Cells of the index.
-const CELLS: usize = 1 << 16;
+/// Bits of an address that choose its cell.
+const COARSE_BITS: u8 = 16;
+
+/// Cells with fewer runs are not divided further. A division takes less than so many runs do.
+const CROWDED_RUNS_MIN: u32 = 1024;
+
+/// The bits after those of the cell, where it is divided: IPv6 is given out in few cells, and in
+/// those at about this depth.
+const FINE_BITS: u8 = 12;
 
 /// An address of one family as a number.
 pub trait Address: Copy + Ord + Debug {
@@ -30,8 +38,8 @@ pub trait Address: Copy + Ord + Debug {
     /// The last address.
     const LAST: Self;
 
-    /// The top 16 bits.
-    fn cell(self) -> usize;
+    /// The `len` bits after the first `from`.
+    fn bits(self, from: u8, len: u8) -> usize;
     /// The next address; none after the last.
     fn after(self) -> Option<Self>;
     /// The address before; none before the first.
@@ -49,8 +57,8 @@ macro_rules! address {
             const FIRST: Self = 0;
             const LAST: Self = Self::MAX;
 
-            fn cell(self) -> usize {
-                usize::try_from(self >> ($bits - 16)).expect("16 bits are left")
+            fn bits(self, from: u8, len: u8) -> usize {
+                usize::try_from(self << from >> ($bits - len)).expect("few bits are asked for")
             }
 
             fn after(self) -> Option<Self> {
@@ -104,16 +112,14 @@ pub fn widest_prefix<A: Address>(address: A, run: Run<A>) -> u8 {
 pub struct Ranges<A, V> {
     starts: Box<[A]>,
     values: Box<[V]>,
-    /// Empty, or per cell the place of the run that holds the cell's first address, and after the last
-    /// cell the place of the last run.
-    index: Box<[u32]>,
+    index: Index,
 }
 
 impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
     /// One value for all.
     #[must_use]
     pub fn uniform(value: V) -> Self {
-        Self { starts: Box::new([A::FIRST]), values: Box::new([value]), index: Box::default() }
+        Self { starts: Box::new([A::FIRST]), values: Box::new([value]), index: Index::default() }
     }
 
     /// `default`, and over it blocks of which the longest that holds an address wins, and of equal
@@ -140,14 +146,10 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
     /// The value of an address, and the run of addresses around it that have the same.
     #[must_use]
     pub fn get(&self, address: A) -> (V, Run<A>) {
-        let (low, high) = if self.index.is_empty() {
-            (0, self.starts.len())
-        } else {
-            let cell = address.cell();
-            (self.index[cell] as usize, self.index[cell + 1] as usize + 1)
-        };
+        let (first, last) = self.index.stretch(address).unwrap_or((0, self.starts.len() - 1));
         // The first start of the stretch is not after the address, so that one at least is counted.
-        let idx = low + self.starts[low..high].partition_point(|start| *start <= address) - 1;
+        let n_begun = self.starts[first..=last].partition_point(|start| *start <= address);
+        let idx = first + n_begun - 1;
         (self.values[idx], self.run(idx))
     }
 
@@ -206,7 +208,7 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
     /// Octets that it takes.
     #[must_use]
     pub fn size(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.values) + size_of_val(&*self.index)
+        size_of_val(&*self.starts) + size_of_val(&*self.values) + self.index.size()
     }
 
     fn run(&self, idx: usize) -> Run<A> {
@@ -302,22 +304,92 @@ impl<A: Address, V: Copy + PartialEq> Cuts<A, V> {
     fn finish(self) -> Ranges<A, V> {
         assert!(self.starts.first() == Some(&A::FIRST));
         assert!(self.starts.len() == self.values.len());
-        let index =
-            if self.starts.len() < INDEXED_RUNS_MIN { Box::default() } else { index(&self.starts) };
+        let index = if self.starts.len() < INDEXED_RUNS_MIN {
+            Index::default()
+        } else {
+            Index::of(&self.starts, CROWDED_RUNS_MIN)
+        };
         Ranges { starts: self.starts.into(), values: self.values.into(), index }
     }
 }
 
-fn index<A: Address>(starts: &[A]) -> Box<[u32]> {
-    let mut index = Vec::with_capacity(CELLS + 1);
-    for (idx, start) in starts.iter().enumerate() {
-        let idx = u32::try_from(idx).expect("fewer than 2^32 runs fit a machine's memory");
-        // The cells that begin before this start, and after the one before, begin in the run before.
-        let n_begun = start.cell() + usize::from(start.block(16).first < *start);
-        index.resize(n_begun.max(index.len()), idx.saturating_sub(1));
+/// Which runs an address may be in, by its first bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Index {
+    /// Empty, or per cell of the whole line its first run, and a last one after them.
+    cells: Box<[Cell]>,
+    /// The divisions of crowded cells one after the other, as [`divide`] makes them.
+    fine: Box<[u32]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cell {
+    /// The run that holds the cell's first address.
+    run: u32,
+    /// Where its division begins; [`Cell::WHOLE`] if it is not divided.
+    fine: u32,
+}
+
+impl Cell {
+    const WHOLE: u32 = u32::MAX;
+}
+
+impl Index {
+    fn of<A: Address>(starts: &[A], crowded_runs_min: u32) -> Self {
+        assert!(2 <= crowded_runs_min);
+        let mut runs = Vec::new();
+        divide(starts, 0, A::FIRST.block(0), COARSE_BITS, &mut runs);
+        let mut cells: Vec<Cell> =
+            runs.iter().map(|run| Cell { run: *run, fine: Cell::WHOLE }).collect();
+        let mut fine = Vec::new();
+        for (cell, ends) in cells.iter_mut().zip(runs.windows(2)) {
+            if ends[1] - ends[0] < crowded_runs_min {
+                continue;
+            }
+            cell.fine = u32::try_from(fine.len()).expect("the index is smaller than the line");
+            let (first, last) = (ends[0] as usize, ends[1] as usize);
+            // All but the first start in this cell, and maybe the last, which may begin the next.
+            let block = starts[first + 1].block(COARSE_BITS);
+            divide(&starts[first..=last], ends[0], block, FINE_BITS, &mut fine);
+        }
+        Self { cells: cells.into(), fine: fine.into() }
     }
-    index.resize(CELLS + 1, u32::try_from(starts.len() - 1).expect("as above"));
-    index.into()
+
+    /// The first and the last run in which the address may be; none without an index.
+    fn stretch<A: Address>(&self, address: A) -> Option<(usize, usize)> {
+        let place = address.bits(0, COARSE_BITS);
+        let cell = self.cells.get(place)?;
+        if cell.fine == Cell::WHOLE {
+            return Some((cell.run as usize, self.cells[place + 1].run as usize));
+        }
+        let place = cell.fine as usize + address.bits(COARSE_BITS, FINE_BITS);
+        Some((self.fine[place] as usize, self.fine[place + 1] as usize))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(&*self.cells) + size_of_val(&*self.fine)
+    }
+}
+
+/// Divides a block of the line into 2^`bits` cells: appends per cell the run that holds its first
+/// address, and after them the last run of the block. The runs begin at `starts`, are numbered from
+/// `run` on, and the first of them holds the first address of the block.
+fn divide<A: Address>(starts: &[A], run: u32, block: Run<A>, bits: u8, cells: &mut Vec<u32>) {
+    let from = cells.len();
+    let block_len = block.first.common_bits(block.last);
+    let mut holder = run;
+    for start in &starts[1..] {
+        if block.last < *start {
+            break;
+        }
+        // The cells that begin before this start, and were not begun before, are held by the run
+        // before it.
+        let place = start.bits(block_len, bits);
+        let n_begun = place + usize::from(start.block(block_len + bits).first < *start);
+        cells.resize(cells.len().max(from + n_begun), holder);
+        holder += 1;
+    }
+    cells.resize(from + (1 << bits) + 1, holder);
 }
 
 #[cfg(test)]
@@ -376,11 +448,16 @@ mod tests {
             assert_ne!(pair[0].1, pair[1].1);
         }
         // The same with an index, which few blocks would not get.
-        let indexed = Ranges { index: index(&ranges.starts), ..ranges.clone() };
+        let indexed = |crowded_runs_min| {
+            let index = Index::of(&ranges.starts, crowded_runs_min);
+            Ranges { index, ..ranges.clone() }
+        };
+        let (coarse, fine) = (indexed(u32::MAX), indexed(2));
         for (run, value) in runs {
             for address in [run.first, run.last] {
-                assert_eq!(indexed.get(address), (value, run));
                 assert_eq!(ranges.get(address), (value, run));
+                assert_eq!(coarse.get(address), (value, run));
+                assert_eq!(fine.get(address), (value, run));
             }
         }
     }
@@ -450,7 +527,7 @@ mod tests {
             .map(|it| ((it << 20 | 0x40).block(28), u8::try_from(it % 3).unwrap()))
             .collect();
         let ranges = Ranges::from_blocks(9, blocks.clone());
-        assert!(!ranges.index.is_empty());
+        assert!(!ranges.index.cells.is_empty());
         check_shape(&ranges);
         for (block, value) in blocks {
             assert_eq!(ranges.get(block.first + 7).0, value);

@@ -136,7 +136,8 @@ fn the_core_does_no_io() {
     // What is written here is found at any depth: a helper that reads a file would do too.
     let outside = ["std::fs", "std::net::UdpSocket", "tokio", "tracing", "socket2", "libc"];
     for_each_source(&mut |source| {
-        let modules = ["wire", "zone", "geo", "steer", "snapshot", "answer", "limits", "ids", "dice"];
+        let modules =
+            ["wire", "zone", "geo", "steer", "snapshot", "answer", "limits", "ids", "dice"];
         let code = source.code();
         let found = outside
             .into_iter()
