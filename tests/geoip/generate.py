@@ -38,7 +38,10 @@ def nested(country, continent, subdivision, name, asn, lat, lon):
     if subdivision:
         record["subdivisions"] = [{"iso_code": subdivision, "names": {"en": name}}]
     if lat is not None:
-        record["location"] = {"latitude": lat, "longitude": lon}
+        record["location"] = {"latitude": lat, "longitude": lon, "accuracy_radius": 20}
+    else:
+        # The middle of the land, and known to be no better than that.
+        record["location"] = {"latitude": -29.0, "longitude": 24.0, "accuracy_radius": 1000}
     return record
 
 
@@ -61,17 +64,21 @@ def ipinfo(country, continent, subdivision, name, asn, lat, lon):
     }
 
 
-def write(file, record, version, networks, description=True):
+def write(file, record, version, networks, description=True, mapped=False):
     writer = MMDBWriter(
         ip_version=version,
         database_type="documentation prefixes",
-        ipv4_compatible=version == 6,
+        ipv4_compatible=version == 6 and not mapped,
         languages=["en"] if description else [],
         description="RFC 5737 and RFC 3849" if description else "",
         float_type="f64",
     )
     for network in networks:
-        writer.insert_network(IPSet([network]), record(*NETWORKS[network]))
+        content = record(*NETWORKS[network])
+        if mapped:
+            address, length = network.split("/")
+            network = f"::ffff:{address}/{96 + int(length)}"
+        writer.insert_network(IPSet([network]), content)
     writer.to_db_file(str(HERE / file))
     # The writer takes the clock's time; the same input is to give the same file.
     octets = (HERE / file).read_bytes()
@@ -88,6 +95,7 @@ def main():
     write("documentation.mmdb", nested, 6, NETWORKS)
     write("documentation-flat-v4.mmdb", flat, 4, v4, description=False)
     write("documentation-flat-v6.mmdb", flat, 6, v6, description=False)
+    write("documentation-mapped.mmdb", nested, 6, v4, mapped=True)
     write("documentation-ipinfo.mmdb", ipinfo, 6, NETWORKS)
 
 

@@ -135,7 +135,7 @@ fn the_documentation_prefixes_are_where_the_tests_need_them() {
     check(&geo, "198.51.100.129", "GB-ENG EU AS64503 at 51.51, -0.13", 26);
     check(&geo, "2001:db8:3:4::", "JP AS AS64505 at 35.68, 139.69", 48);
     check(&geo, "2001:db8:4::", "nowhere", 46);
-    // Without coordinates the country's people stand in for the network's.
+    // Where coordinates are those of the country, its people are the better guess.
     let place = geo.locate("198.51.100.200".parse().unwrap()).place;
     let mean = Coordinates::new(-28.2, 28.0).unwrap();
     assert!(place.at.unwrap().distance_km(&mean) < 300.0, "{place}");
@@ -143,6 +143,14 @@ fn the_documentation_prefixes_are_where_the_tests_need_them() {
     check(&geo, "10.1.2.3", "nowhere", 1);
     assert!(geo.is_usable(&"192.0.2.0/24".parse().unwrap()));
     assert!(!geo.is_usable(&"10.0.0.0/24".parse().unwrap()));
+}
+
+#[test]
+fn ipv4_is_found_where_some_files_hide_it() {
+    let geo = loaded(&["documentation-mapped.mmdb"]);
+    check(&geo, "192.0.2.1", "US-CA NA AS64500 at 37.77, -122.42", 26);
+    check(&geo, "::ffff:192.0.2.1", "US-CA NA AS64500 at 37.77, -122.42", 122);
+    check(&geo, "2001:db8:1::1", "nowhere", 0);
 }
 
 #[test]

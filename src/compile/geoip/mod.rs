@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - A file is taken whole or refused; a refused one leaves the others' [`Geo`] as it was.
+//! - Files are taken all and whole, or refused with every reason.
 //! - Work and memory are bounded by the size of the files: the tree is walked once to see that it is
 //!   one, each record is decoded once, and the reader bounds what a record may expand to.
 //!
@@ -41,7 +41,7 @@ const METADATA_MARKER: &[u8] = b"\xAB\xCD\xEFMaxMind.com";
 ///
 /// Every file that is damaged, with the reason.
 pub fn load(files: Vec<(PathBuf, Vec<u8>)>) -> Result<Geo, Vec<(PathBuf, String)>> {
-    let mut geo: Option<Geo> = None;
+    let mut geo = Geo::nowhere();
     let mut refused = Vec::new();
     for (path, octets) in files {
         // The reader is made for damaged files, but not by us: should one defeat it, the file is
@@ -49,19 +49,23 @@ pub fn load(files: Vec<(PathBuf, Vec<u8>)>) -> Result<Geo, Vec<(PathBuf, String)
         let read = catch_unwind(AssertUnwindSafe(|| read(octets)))
             .unwrap_or_else(|_| Err("it is damaged in a way that its reader does not know".into()));
         match read {
-            Ok(under) => geo = Some(geo.map_or_else(|| under.clone(), |over| over.over(&under))),
+            Ok(first) if geo.places.len() == 1 => geo = first,
+            Ok(under) => geo = geo.over(&under),
             Err(reason) => refused.push((path, reason)),
         }
     }
     if !refused.is_empty() {
         return Err(refused);
     }
-    Ok(finished(geo.unwrap_or_else(Geo::nowhere)))
+    Ok(finished(geo))
 }
 
 /// What the operator knows over what the files say.
 #[must_use]
 pub fn with_networks(geo: &Geo, networks: &Networks) -> Geo {
+    if networks.is_empty() {
+        return geo.clone();
+    }
     networks.geo().over(geo).map_places(facts::complete)
 }
 

@@ -25,6 +25,10 @@ use crate::{
     geo::{Continent, Coordinates, Country, Place, Subdivision},
 };
 
+/// Coordinates that are known no better than this are the middle of a country's land; where its
+/// people are (`compile::facts`) is the better guess.
+const ACCURACY_RADIUS_KM_MAX: f64 = 1000.0;
+
 /// The fields of the three schemas.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -73,6 +77,7 @@ struct Field<'r> {
     latitude: Scalar<'r>,
     longitude: Scalar<'r>,
     asn: Scalar<'r>,
+    radius: Scalar<'r>,
 }
 
 /// A text or a number; neither when it is something else.
@@ -129,6 +134,9 @@ impl Record<'_> {
     }
 
     fn at(&self) -> Option<Coordinates> {
+        if self.location.radius.number.is_some_and(|km| ACCURACY_RADIUS_KM_MAX <= km) {
+            return None;
+        }
         let pairs = [
             (self.location.latitude, self.location.longitude),
             (self.latitude.own, self.longitude.own),
@@ -248,6 +256,7 @@ impl<'de: 'r, 'r> Visitor<'de> for AnyField<'r> {
                 "latitude" => Some(&mut field.latitude),
                 "longitude" => Some(&mut field.longitude),
                 "autonomous_system_number" | "asn" => Some(&mut field.asn),
+                "accuracy_radius" => Some(&mut field.radius),
                 _ => None,
             };
             match slot {
