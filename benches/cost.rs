@@ -15,10 +15,8 @@
 //! CPU time is that of all threads of the process (`schedstat`), with what the kernel does for it.
 //!
 //! ```text
-//! cargo bench --bench cost -- [--json] [--rounds N] [--stand-in]
+//! cargo bench --bench cost -- [--json] [--rounds N]
 //! ```
-//!
-//! `--stand-in` measures the data plane alone, without configuration, prober and control loop.
 
 use std::{
     error::Error,
@@ -28,20 +26,13 @@ use std::{
     os::fd::AsFd,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use evenkeel::{
     clock,
-    ids::SteeredId,
     limits::UDP_WAIT_MAX,
-    serve::{Sockets, TcpLimits, batch, batch::Batch},
-    snapshot::{Served, Snapshot, Steered},
-    steer::{AllDown, Condition, Endpoint, Policy, Pool, Target, decide},
-    wire::{Family, Name, Rtype},
-    zone::Builder,
+    serve::{batch, batch::Batch},
 };
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -93,16 +84,14 @@ records:
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|it| it == flag);
-    match arguments.first().map(String::as_str) {
-        Some("as-reflector") => return reflect(),
-        Some("as-stand-in") => return stand_in(),
-        _ => (),
+    if arguments.first().is_some_and(|it| it == "as-reflector") {
+        return reflect();
     }
     let rounds = match arguments.iter().position(|it| it == "--rounds") {
         Some(at) => arguments.get(at + 1).ok_or("--rounds takes a number")?.parse()?,
         None => ROUNDS,
     };
-    let report = run(rounds, has("--stand-in"))?;
+    let report = run(rounds)?;
     if has("--json") { report.print_json() } else { report.print_table() }
 }
 
@@ -119,10 +108,10 @@ struct Subject {
     rates: Vec<f64>,
 }
 
-fn run(rounds: usize, use_stand_in: bool) -> Result<Report> {
+fn run(rounds: usize) -> Result<Report> {
     pin(SERVER_CORE)?;
     let folder = tempfile::tempdir()?;
-    let evenkeel = if use_stand_in { again("as-stand-in")? } else { serve(folder.path())? };
+    let evenkeel = serve(folder.path())?;
     let servers = [again("as-reflector")?, evenkeel];
     pin(LOAD_CORE)?;
     let subject = |name, server, question, answers| Subject {
@@ -146,7 +135,7 @@ fn run(rounds: usize, use_stand_in: bool) -> Result<Report> {
             measure(&servers[subject.server], subject)?;
         }
     }
-    Ok(Report { subjects, stand_in: use_stand_in })
+    Ok(Report { subjects })
 }
 
 // ---- Servers ----
@@ -209,51 +198,6 @@ fn reflect() -> Result<()> {
         if 0 < batch.send(socket.as_fd()) {
             return Err("the kernel did not take a reply".into());
         }
-    }
-}
-
-/// The data plane without the control plane, until it is killed.
-fn stand_in() -> Result<()> {
-    let name = |text: &str| Name::parse(text, None).map_err(|error| format!("{text}: {error:?}"));
-    let mut builder = Builder::new(name("bench.example.")?);
-    let host = name("ns1.bench.example.")?;
-    let mut soa = [host.as_wire(), host.as_wire()].concat();
-    soa.extend([0, 0, 0, 1].repeat(5));
-    builder.record(&name("bench.example.")?, Rtype::SOA, 3600, &soa);
-    builder.record(&name("bench.example.")?, Rtype::NS, 3600, host.as_wire());
-    builder.record(&host, Rtype::A, 3600, &[192, 0, 2, 53]);
-    builder.record(&name("fixed.bench.example.")?, Rtype::A, 3600, &[192, 0, 2, 1]);
-    builder.steer(&name("weighted.bench.example.")?, SteeredId(0), false);
-    let pools = [("a", 60, 10), ("b", 30, 20), ("c", 10, 30)].map(|(name, weight, host)| Pool {
-        name: name.into(),
-        region: None,
-        weight,
-        endpoints: Box::new([Endpoint {
-            target: Target::Address([192, 0, 2, host].into()),
-            weight: 1,
-            label: None,
-        }]),
-    });
-    let policy = Policy {
-        ttl: 20,
-        ttl_min: 5,
-        answers: 8,
-        all_down: AllDown::ServeAll,
-        min_up_percent: None,
-        pools: Box::new(pools),
-    };
-    let conditions = vec![vec![Condition { up: true, shaky: false }]; 3];
-    let steered = Steered::Addresses {
-        v4: decide(&policy, &conditions, Family::V4),
-        v6: decide(&policy, &conditions, Family::V6),
-    };
-    let zone = Served { zone: Arc::new(builder.finish()), steered: vec![Arc::new(steered)] };
-    let snapshots = Arc::new(ArcSwap::from_pointee(Snapshot::new(1, vec![zone])));
-    let serving =
-        Sockets::bind(&["127.0.0.1:0".parse()?])?.serve(&snapshots, TcpLimits::default())?;
-    announce(serving.addresses()[0])?;
-    loop {
-        std::thread::park();
     }
 }
 
@@ -388,7 +332,6 @@ fn pin(core: usize) -> Result<()> {
 struct Report {
     /// The reflector first.
     subjects: [Subject; 3],
-    stand_in: bool,
 }
 
 impl Report {
@@ -404,9 +347,8 @@ impl Report {
 
     fn print_table(&self) -> Result<()> {
         let mut out = std::io::stdout();
-        let what = if self.stand_in { "the data plane alone" } else { "evenkeel serve" };
         let rounds = self.subjects[0].costs.len();
-        writeln!(out, "{what}, medians of {rounds} interleaved rounds, one core\n")?;
+        writeln!(out, "evenkeel serve, medians of {rounds} interleaved rounds, one core\n")?;
         writeln!(out, "{:<12}{:>14}{:>16}{:>18}", "", "µs/question", "x reflector", "questions/s")?;
         for subject in &self.subjects {
             let (cost, rate) = (median(&subject.costs) / 1000.0, median(&subject.rates));
@@ -431,7 +373,7 @@ impl Report {
                 })
             })
             .collect();
-        let report = json!({ "stand_in": self.stand_in, "subjects": subjects });
+        let report = json!({ "subjects": subjects });
         Ok(writeln!(std::io::stdout(), "{report:#}")?)
     }
 }

@@ -22,11 +22,14 @@
 //! Not here: who is answered at all (`serve::engine`), where a name falls (`zone::find`), what a
 //! steered name gives (`steer`), and how a reply becomes bytes (`wire::reply`).
 
+use std::net::IpAddr;
+
 use crate::{
     dice::Roll,
-    limits::{CHAIN_LEN_MAX, NAME_LEN_MAX},
-    snapshot::{Served, Snapshot},
-    steer::{Candidates, Outcome},
+    geo::{Prefix, Unwrapped, unwrapped},
+    limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX, STICKY_V4_LEN, STICKY_V6_LEN},
+    snapshot::{Served, Snapshot, Steered},
+    steer::{Drawn, Outcome},
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         name::suffix_at,
@@ -39,11 +42,12 @@ use crate::{
 /// Seconds that the stand-in for "all types" may be kept (RFC 8482 section 4.2).
 const ANY_TTL: u32 = 3600;
 
-/// Answers `query` into `reply`.
+/// Answers `query` into `reply`. `client` is the address it came from.
 pub fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,
-    mut roll: Roll,
+    client: IpAddr,
+    roll: Roll,
     reply: &mut Reply<'_>,
 ) -> Rcode {
     if let Some(rcode) = refuse(query, reply) {
@@ -54,10 +58,10 @@ pub fn answer(
         return Rcode::REFUSED;
     };
     let at = Spot { served, name: query.name, place: Some(Place::QUESTION) };
-    let mut redirects = Hashes::default();
-    match follow(&at, query.qtype, &mut redirects, &mut roll, reply) {
+    let mut asking = Asking { snapshot, query, client, redirects: Hashes::default(), roll };
+    match follow(&at, &mut asking, reply) {
         Step::Done(rcode) => rcode,
-        Step::Next(target) => chase(snapshot, query, target, &mut redirects, &mut roll, reply),
+        Step::Next(target) => chase(&mut asking, target, reply),
     }
 }
 
@@ -80,10 +84,19 @@ fn refuse(query: &Query<'_>, reply: &mut Reply<'_>) -> Option<Rcode> {
     None
 }
 
+/// Who asks for what, and what was drawn and followed on the way to the answer.
+struct Asking<'a> {
+    snapshot: &'a Snapshot,
+    query: &'a Query<'a>,
+    client: IpAddr,
+    redirects: Hashes,
+    roll: Roll,
+}
+
 /// A name in its zone, and where it stands in the reply.
-struct Spot<'s> {
+struct Spot<'s, 'n> {
     served: &'s Served,
-    name: &'s Folded,
+    name: &'n Folded,
     place: Option<Place>,
 }
 
@@ -123,14 +136,8 @@ struct Chained {
 }
 
 /// Follows a chain through the server's zones (RFC 1034 section 4.3.2, step 3a).
-fn chase(
-    snapshot: &Snapshot,
-    query: &Query<'_>,
-    mut target: Chained,
-    redirects: &mut Hashes,
-    roll: &mut Roll,
-    reply: &mut Reply<'_>,
-) -> Rcode {
+fn chase(asking: &mut Asking<'_>, mut target: Chained, reply: &mut Reply<'_>) -> Rcode {
+    let query = asking.query;
     let mut name = Folded::default();
     let mut seen = Hashes::default();
     seen.insert(query.name.suffix(0).1);
@@ -141,9 +148,11 @@ fn chase(
             return Rcode::NOERROR;
         }
         // The chain leaves our zones: the client goes on from there.
-        let Some(served) = snapshot.zone(&name, query.qtype) else { return Rcode::NOERROR };
+        let Some(served) = asking.snapshot.zone(&name, query.qtype) else {
+            return Rcode::NOERROR;
+        };
         let at = Spot { served, name: &name, place: target.place };
-        match follow(&at, query.qtype, redirects, roll, reply) {
+        match follow(&at, asking, reply) {
             Step::Done(rcode) => return rcode,
             Step::Next(next) => target = next,
         }
@@ -152,13 +161,8 @@ fn chase(
 }
 
 /// Puts what the zone says of one name.
-fn follow(
-    at: &Spot<'_>,
-    qtype: Rtype,
-    redirects: &mut Hashes,
-    roll: &mut Roll,
-    reply: &mut Reply<'_>,
-) -> Step {
+fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>) -> Step {
+    let qtype = asking.query.qtype;
     let zone = &at.served.zone;
     let apex = at.apex(reply);
     let owner = Owner { name: at.name.as_wire(), place: at.place };
@@ -176,21 +180,20 @@ fn follow(
             Step::Done(Rcode::NOERROR)
         }
         Found::Steered(id, family) => {
-            let steered = &at.served.steered[id.idx()];
-            let decision = steered.decision(family).expect("the zone knows the name's families");
-            match &decision.outcome {
-                Outcome::Draw(candidates) => {
-                    let target = put_drawn(candidates, family, owner, roll, apex, reply);
-                    if family == Family::Name && is_chased {
-                        Step::Next(target)
-                    } else {
-                        Step::Done(Rcode::NOERROR)
-                    }
+            let given = give(&at.served.steered[id.idx()], family, asking, 0, reply);
+            let head = (family.rtype(), given.ttl);
+            match given.what {
+                What::Drawn(drawn) => {
+                    let target = put_drawn(&drawn, head, owner, apex, reply);
+                    let is_next = family == Family::Name && is_chased;
+                    if is_next { Step::Next(target) } else { Step::Done(Rcode::NOERROR) }
                 }
-                Outcome::NoData => put_negative(at, apex, (Rcode::NOERROR, u32::MAX), reply),
-                Outcome::NoDataFor(ttl) => put_negative(at, apex, (Rcode::NOERROR, *ttl), reply),
-                Outcome::NoReachableAuthority => fail(Ede::NO_REACHABLE_AUTHORITY, reply),
-                Outcome::NotReady => fail(Ede::NOT_READY, reply),
+                What::Fixed(set) => {
+                    reply.put_data(Section::Answer, owner, head, set.records.iter(), apex);
+                    Step::Done(Rcode::NOERROR)
+                }
+                What::NoData => put_negative(at, apex, (Rcode::NOERROR, given.ttl), reply),
+                What::Failure(ede) => fail(ede, reply),
             }
         }
         Found::Alias(set) => {
@@ -199,7 +202,7 @@ fn follow(
         }
         Found::Redirect(dname, above) => {
             // A chain that comes by a second time makes another CNAME of the same DNAME.
-            if redirects.insert(at.name.suffix(above).1) {
+            if asking.redirects.insert(at.name.suffix(above).1) {
                 reply.put(Section::Answer, at.ancestor(above, reply), &dname, apex);
             }
             // Followed whatever was asked for (RFC 6672 section 3.2, step 3c).
@@ -221,7 +224,7 @@ fn follow(
     }
 }
 
-impl<'s> Spot<'s> {
+impl<'s, 'n> Spot<'s, 'n> {
     /// The apex of the zone, and where it stands as a part of the name.
     fn apex(&self, reply: &Reply<'_>) -> Apex<'s> {
         let zone = &self.served.zone;
@@ -231,7 +234,7 @@ impl<'s> Spot<'s> {
     }
 
     /// The name without its first `above` labels.
-    fn ancestor(&self, above: usize, reply: &Reply<'_>) -> Owner<'s> {
+    fn ancestor(&self, above: usize, reply: &Reply<'_>) -> Owner<'n> {
         let place = self.place.and_then(|place| reply.suffix(place, above));
         Owner { name: self.name.suffix(above).0, place }
     }
@@ -245,18 +248,123 @@ impl Chained {
     }
 }
 
-/// Puts the endpoints of one draw, and says where the last of them stands: the target when they
-/// are names. A decision for names draws one (RFC 2181 section 10.1).
-fn put_drawn(
-    candidates: &Candidates,
+/// What a steered name gives to a client.
+struct Given<'s> {
+    what: What<'s>,
+    /// Seconds it may be kept, at most.
+    ttl: u32,
+}
+
+enum What<'s> {
+    /// The endpoints of one draw.
+    Drawn(Drawn<'s>),
+    /// The records of the fixed name that the drawn pool is.
+    Fixed(RecordSet<'s>),
+    /// Nothing of the family.
+    NoData,
+    /// Nothing that may be given.
+    Failure(Ede),
+}
+
+/// What a steered name gives to the client for a family. A pool that is another name gives what that
+/// name does.
+fn give<'s>(
+    steered: &'s Steered,
     family: Family,
+    asking: &mut Asking<'s>,
+    depth: usize,
+    reply: &mut Reply<'_>,
+) -> Given<'s> {
+    let now = steered.family(family).expect("the zone knows the name's families");
+    let seat = Seat::of(asking);
+    let (decision, scope_len) = now.outlook.look(seat.address);
+    reply.narrow_scope(if seat.is_subnet { scope_len } else { 0 });
+    let what = match &decision.outcome {
+        Outcome::Draw(candidates) => {
+            if candidates.sticky && seat.is_subnet {
+                reply.narrow_scope(seat.sticky_len);
+            }
+            let drawn = candidates.draw(seat.network, &mut asking.roll);
+            let ttl = drawn.ttl();
+            if drawn.pool.is_alias {
+                let given = give_alias(drawn.first(), family, asking, depth, reply);
+                return Given { ttl: given.ttl.min(ttl), ..given };
+            }
+            return Given { what: What::Drawn(drawn), ttl };
+        }
+        Outcome::NoData => What::NoData,
+        Outcome::NoDataFor(ttl) => return Given { what: What::NoData, ttl: *ttl },
+        Outcome::NoReachableAuthority => What::Failure(Ede::NO_REACHABLE_AUTHORITY),
+        Outcome::NotReady => What::Failure(Ede::NOT_READY),
+    };
+    Given { what, ttl: u32::MAX }
+}
+
+/// What another name of this server gives to the client.
+fn give_alias<'s>(
+    name: &[u8],
+    family: Family,
+    asking: &mut Asking<'s>,
+    depth: usize,
+    reply: &mut Reply<'_>,
+) -> Given<'s> {
+    let nothing = Given { what: What::NoData, ttl: u32::MAX };
+    let snapshot = asking.snapshot;
+    let mut folded = Folded::default();
+    folded.fold(name).expect("an alias is a valid name");
+    let Some(served) = snapshot.zone(&folded, family.rtype()) else { return nothing };
+    match served.zone.find(&folded, family.rtype()) {
+        Found::Data(set, _) => Given { what: What::Fixed(set), ttl: set.ttl },
+        Found::Steered(id, found) if found == family && depth < ALIAS_DEPTH_MAX => {
+            give(&served.steered[id.idx()], family, asking, depth + 1, reply)
+        }
+        _ => nothing,
+    }
+}
+
+/// From where a client looks at the world.
+struct Seat {
+    address: IpAddr,
+    /// Whether that is the network that the client named, and not its own address.
+    is_subnet: bool,
+    /// The number of the network, as far as sticky names tell them apart.
+    network: u64,
+    /// Bits of the address that the number is made of.
+    sticky_len: u8,
+}
+
+impl Seat {
+    /// The network that the client named, if it can be used (RFC 7871 section 7.2.1), else itself.
+    fn of(asking: &Asking<'_>) -> Self {
+        let subnet = asking.query.edns.and_then(|edns| edns.subnet);
+        let subnet = subnet.filter(|it| {
+            let prefix = Prefix::around(it.address, it.source_len);
+            it.source_len != 0 && asking.snapshot.geo.is_usable(&prefix)
+        });
+        let address = subnet.map_or(asking.client, |it| it.address);
+        let (network, sticky_len) = match unwrapped(address) {
+            Unwrapped::V4 { address, before } => {
+                (u64::from(address >> (32 - STICKY_V4_LEN)), before + STICKY_V4_LEN)
+            }
+            Unwrapped::V6(address) => {
+                let network = u64::try_from(address >> (128 - STICKY_V6_LEN)).expect("56 bits");
+                // Apart from the numbers of IPv4 networks.
+                (network | 1 << 63, STICKY_V6_LEN)
+            }
+        };
+        Self { address, is_subnet: subnet.is_some(), network, sticky_len }
+    }
+}
+
+/// Puts the endpoints of one draw, and says where the last of them stands: the target when they
+/// are names, of which one is drawn (RFC 2181 section 10.1).
+fn put_drawn(
+    drawn: &Drawn<'_>,
+    head: (Rtype, u32),
     owner: Owner<'_>,
-    roll: &mut Roll,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
 ) -> Chained {
-    let drawn = candidates.draw(roll);
-    let head = (family.rtype(), drawn.ttl());
     let records = drawn.members().map(|member| &*member.rdata);
     let place = reply.put_data(Section::Answer, owner, head, records, apex);
     Chained::new(drawn.first(), place)
@@ -278,7 +386,7 @@ fn put_cname(
 fn put_redirected(
     dname: &RecordSet<'_>,
     above: usize,
-    at: &Spot<'_>,
+    at: &Spot<'_, '_>,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
 ) -> Option<Chained> {
@@ -310,7 +418,7 @@ fn put_referral(
     ns: &RecordSet<'_>,
     above: usize,
     glue: Glue<'_>,
-    at: &Spot<'_>,
+    at: &Spot<'_, '_>,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
 ) {
@@ -336,7 +444,7 @@ fn put_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
 /// Puts the SOA, by which resolvers know how long there is nothing (RFC 2308 section 3); no longer
 /// than `ttl_max`.
 fn put_negative(
-    at: &Spot<'_>,
+    at: &Spot<'_, '_>,
     apex: Apex<'_>,
     (rcode, ttl_max): (Rcode, u32),
     reply: &mut Reply<'_>,

@@ -15,45 +15,45 @@
 
 // ---- What both planes stand on ----
 
-// The only place where time is read.
-pub mod clock;
-// What a packet thread counts, and how the sums are read.
-pub mod counters;
-// The only place where chance is drawn.
-pub mod dice;
-// Typed indexes: how a thing in one module names a thing in another.
-pub mod ids;
 // Every bound in the server, by name.
 pub mod limits;
+// Typed indexes: how a thing in one module names a thing in another.
+pub mod ids;
+// The only place where time is read.
+pub mod clock;
+// The only place where chance is drawn.
+pub mod dice;
 
 // ---- The data plane, from the bytes inwards ----
 
-// From a question and a snapshot to a reply: all the branching.
-pub mod answer;
-// From an address to what is known of its network, and how wide that is true.
-pub mod geo;
-// Sockets: batches of packets in and out, connections, and who is answered at all.
-pub mod serve;
-// Everything an answer depends on, frozen.
-pub mod snapshot;
-// Which endpoint a client gets, and why.
-pub mod steer;
 // DNS messages: bytes to values and back, total on any input.
 pub mod wire;
 // The immutable tree of one zone, and where a name falls in it.
 pub mod zone;
+// From an address to what is known of its network, and how wide that is true.
+pub mod geo;
+// Which endpoint a client gets, and why.
+pub mod steer;
+// Everything an answer depends on, frozen.
+pub mod snapshot;
+// From a question and a snapshot to a reply: all the branching.
+pub mod answer;
+// What a packet thread counts, and how the sums are read.
+pub mod counters;
+// Sockets: batches of packets in and out, connections, and who is answered at all.
+pub mod serve;
 
 // ---- The control plane, from the files outwards ----
 
-// The running server: the parts put together, and their life.
-pub mod app;
-// What can be typed, and which part does it.
-pub mod cli;
-// From files to a plan; `check` stops here.
-pub mod compile;
 // The files as they are written, and complaints about them.
 pub mod config;
 // Probes: what is asked of a target, when, and what the outcomes say.
 pub mod health;
+// From files to a plan; `check` stops here.
+pub mod compile;
 // What is known now, how a change alters it, and the only writer of the snapshot.
 pub mod state;
+// The running server: the parts put together, and their life.
+pub mod app;
+// What can be typed, and which part does it.
+pub mod cli;

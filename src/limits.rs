@@ -55,6 +55,18 @@ pub const ANSWERS_MAX: usize = 32;
 /// Addresses in one answer where `answers` is absent.
 pub const ANSWERS_DEFAULT: usize = 8;
 
+/// What a trickle is measured in: so many parts are all clients.
+pub const TRICKLE_WHOLE: u64 = 10_000;
+
+/// Bits of an IPv4 address that tell a sticky client from others.
+pub const STICKY_V4_LEN: u8 = 24;
+
+/// Bits of an IPv6 address that tell a sticky client from others.
+pub const STICKY_V6_LEN: u8 = 56;
+
+/// Aliases that lead to one another. `compile` refuses a loop; this bounds what it missed.
+pub const ALIAS_DEPTH_MAX: usize = 8;
+
 /// The greatest TTL (RFC 2181 section 8).
 pub const TTL_MAX: u32 = 0x7FFF_FFFF;
 
@@ -235,6 +247,8 @@ const _: () = {
     // A name's length and its labels are counted in a `u8`.
     assert!(NAME_LEN_MAX <= u8::MAX as usize && NAME_LABELS_MAX < NAME_LEN_MAX);
     assert!(ANSWERS_DEFAULT <= ANSWERS_MAX);
+    // Weights are scaled by trickles, and summed in a `u64`.
+    assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * TRICKLE_WHOLE <= u64::MAX / 2);
     // A verdict is published within 100 ms, with room for the work itself.
     assert!(PUBLISH_PAUSE.as_millis() <= 50);
     // A packet thread lets go of a snapshot within its wait, so that in practice no more are

@@ -13,17 +13,22 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::{
+    geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
-    steer::Decision,
+    steer::{Condition, Outlook, Policy, View},
     wire::{Family, Folded, Rtype, name},
     zone::Zone,
 };
 
 /// A frozen view of the world.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Counts the snapshots of this process.
     pub generation: u64,
+    /// What is known of addresses.
+    pub geo: Arc<Geo>,
+    /// Whose questions for `explain.<name> TXT` are answered.
+    pub explain_from: Arc<[Prefix]>,
     apexes: Arc<Apexes>,
     zones: Vec<Served>,
 }
@@ -46,22 +51,37 @@ pub struct Served {
     pub steered: Vec<Arc<Steered>>,
 }
 
-/// What one steered name gives now.
+/// One steered name: what it gives now, and what that was decided from.
+#[derive(Debug, Clone)]
+pub struct Steered {
+    /// How the operator wants it answered.
+    pub policy: Arc<Policy>,
+    /// What the policy sees of clients.
+    pub view: Arc<View>,
+    /// What is given for each family that its pools hold.
+    pub families: Vec<FamilyNow>,
+}
+
+/// What a steered name gives for one family.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Steered {
-    /// A pool holds addresses.
-    Addresses {
-        /// For `A`.
-        v4: Decision,
-        /// For `AAAA`.
-        v6: Decision,
-    },
-    /// A pool holds a target name.
-    Cname(Decision),
+pub struct FamilyNow {
+    /// The family.
+    pub family: Family,
+    /// By pool and endpoint.
+    pub conditions: Arc<Vec<Vec<Condition>>>,
+    /// What each client gets.
+    pub outlook: Outlook,
+}
+
+impl Default for Snapshot {
+    /// No zones.
+    fn default() -> Self {
+        Self::new(0, Vec::new())
+    }
 }
 
 impl Snapshot {
-    /// Builds a snapshot; each apex occurs once.
+    /// Builds a snapshot in which nothing is known of addresses; each apex occurs once.
     #[must_use]
     pub fn new(generation: u64, zones: Vec<Served>) -> Self {
         let mut apexes = Apexes::default();
@@ -71,7 +91,13 @@ impl Snapshot {
             let id = ZoneId::at(idx);
             apexes.table.insert_unique(hash_of(&id), id, hash_of);
         }
-        Self { generation, apexes: Arc::new(apexes), zones }
+        Self {
+            generation,
+            geo: Arc::new(Geo::nowhere()),
+            explain_from: Arc::default(),
+            apexes: Arc::new(apexes),
+            zones,
+        }
     }
 
     /// The zone that a name is in: the one with the longest apex. The DS of an apex is looked for
@@ -102,10 +128,13 @@ impl Snapshot {
 
     /// The snapshot that follows this one when the given steered names change and nothing else.
     #[must_use]
-    pub fn with(&self, changes: impl IntoIterator<Item = (ZoneId, SteeredId, Steered)>) -> Self {
+    pub fn with(
+        &self,
+        changes: impl IntoIterator<Item = (ZoneId, SteeredId, Arc<Steered>)>,
+    ) -> Self {
         let mut next = Self { generation: self.generation + 1, ..self.clone() };
         for (zone, id, steered) in changes {
-            next.zones[zone.idx()].steered[id.idx()] = Arc::new(steered);
+            next.zones[zone.idx()].steered[id.idx()] = steered;
         }
         next
     }
@@ -118,14 +147,17 @@ impl Snapshot {
 }
 
 impl Steered {
-    /// The decision for a family, if the name has that kind of endpoint.
+    /// Whether another gives the same for the same reasons.
     #[must_use]
-    pub fn decision(&self, family: Family) -> Option<&Decision> {
-        match (self, family) {
-            (Self::Addresses { v4, .. }, Family::V4) => Some(v4),
-            (Self::Addresses { v6, .. }, Family::V6) => Some(v6),
-            (Self::Cname(decision), Family::Name) => Some(decision),
-            _ => None,
-        }
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.policy, &other.policy)
+            && Arc::ptr_eq(&self.view, &other.view)
+            && self.families == other.families
+    }
+
+    /// What is given for a family, if the name's pools hold it.
+    #[must_use]
+    pub fn family(&self, family: Family) -> Option<&FamilyNow> {
+        self.families.iter().find(|it| it.family == family)
     }
 }

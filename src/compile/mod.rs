@@ -38,6 +38,7 @@ use std::{
 
 use crate::{
     config::{Complaints, Field, Place, Report},
+    geo::{Geo, Prefix},
     health::ProbeSpec,
     ids::ProbeId,
     steer::Policy,
@@ -53,6 +54,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The zones, each apex once.
     pub zones: Vec<PlannedZone>,
+    /// What is known of addresses: the operator's networks over the files.
+    pub geo: Arc<Geo>,
     /// The distinct probes that the zones' endpoints refer to.
     pub probes: Vec<Arc<ProbeSpec>>,
     /// The files that were read, and the folders that were listed: what to watch.
@@ -68,6 +71,38 @@ pub struct Settings {
     pub user: Option<String>,
     /// How long steered names wait for their first probes.
     pub startup_wait: Duration,
+    /// Where the API is; none: nowhere.
+    pub api: Option<ApiSettings>,
+    /// Whose questions for `explain.<name> TXT` are answered.
+    pub explain_from: Arc<[Prefix]>,
+    /// How measured round trips are taken.
+    pub latency: LatencySettings,
+}
+
+/// Where the API is, and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What a caller has to know; none: nothing, and `listen` is a loopback address.
+    pub token: Option<Arc<str>>,
+}
+
+/// How measured round trips are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatencySettings {
+    /// Samples below which a round trip does not count.
+    pub samples_min: u32,
+    /// The time in which a sample loses half of its weight.
+    pub half_life: Duration,
+    /// Percent by which a round trip has to change before clients are told.
+    pub hysteresis_percent: u16,
+}
+
+impl Default for LatencySettings {
+    fn default() -> Self {
+        Self { samples_min: 20, half_life: Duration::from_hours(1), hysteresis_percent: 15 }
+    }
 }
 
 /// A zone and the steered names in it.
@@ -135,7 +170,8 @@ fn plan(path: &Path, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Plan
     }
     let World { probes, sources, .. } = world;
     let sources = sources.clone();
-    Some(Plan { settings: server.settings, zones, probes: probes.specs, sources })
+    let geo = Arc::new(Geo::nowhere());
+    Some(Plan { settings: server.settings, zones, geo, probes: probes.specs, sources })
 }
 
 /// What the zone files are read against.

@@ -3,11 +3,12 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Settings,
+    LatencySettings, Settings,
     checks::{self, Checks},
     source::{Source, source_error},
 };
@@ -55,6 +56,9 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
         listen: listen(&file.listen, report),
         user: user(&file.user, report),
         startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
+        api: None,
+        explain_from: Arc::default(),
+        latency: LatencySettings::default(),
     };
     if file.zones.is_absent() {
         no_zones(report, top);

@@ -18,7 +18,7 @@ use crate::{
     health,
     ids::ProbeId,
     limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
-    steer::{AllDown, Endpoint, Policy, Pool, Target},
+    steer::{AllDown, By, Endpoint, Policy, Pool, Serves, Slack, Target},
     wire::Name,
 };
 
@@ -103,6 +103,9 @@ impl<'w> Planner<'w> {
             ttl,
             ttl_min,
             answers,
+            by: By::Weight,
+            slack: Slack::Absolute(0),
+            sticky: false,
             all_down: self.all_down(&file.all_down, &pools),
             min_up_percent: file.min_up.given().map(|it| it.0),
             pools: pools.into(),
@@ -188,7 +191,17 @@ impl<'w> Planner<'w> {
         if POOL_ENDPOINTS_MAX < endpoints.len() {
             self.too_many_endpoints(place, name, endpoints.len());
         }
-        let pool = Pool { name: name.into(), region, weight, endpoints: endpoints.into() };
+        let pool = Pool {
+            name: name.into(),
+            region,
+            at: None,
+            weight,
+            tier: 1,
+            trickle: 0,
+            serves: Box::new([Serves::Any]),
+            fence: false,
+            endpoints: endpoints.into(),
+        };
         (!pool.endpoints.is_empty()).then_some((pool, probes))
     }
 
@@ -237,6 +250,8 @@ impl<'w> Planner<'w> {
         for check in checks {
             let whom = match &target {
                 Target::Address(address) => health::Target::Address(*address),
+                // An alias is what its name is: what probes say of that is counted there.
+                Target::Alias(_) => continue,
                 Target::Name(name) => health::Target::Host(host_text(name)),
             };
             if let health::Target::Host(host) = &whom
@@ -342,7 +357,7 @@ impl Planner<'_> {
     fn endpoint_twice(&self, place: Place, pool: &str, target: &Target) {
         let target = match target {
             Target::Address(address) => address.to_string(),
-            Target::Name(name) => name.to_string(),
+            Target::Name(name) | Target::Alias(name) => name.to_string(),
         };
         let message = format!("`{target}` is twice in the pool `{pool}`");
         self.report.say(place, message, "remove one; `weight` gives an endpoint a greater share");

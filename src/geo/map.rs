@@ -17,6 +17,12 @@ impl PlaceId {
     /// The id of [`Place::NOWHERE`] in every [`Geo`].
     pub const NOWHERE: Self = Self(0);
 
+    /// The id of the place at `idx`.
+    #[must_use]
+    pub fn at(idx: usize) -> Self {
+        Self(u32::try_from(idx).expect("fewer than 2^32 places fit a machine's memory"))
+    }
+
     /// The place as an index into a slice.
     #[must_use]
     pub fn idx(self) -> usize {

@@ -128,7 +128,7 @@ fn respond(
         }
     };
     let mut reply = Reply::new(buffer, reply_len_max(&query, client.transport), &query);
-    let rcode = answer(snapshot, &query, dice.roll(), &mut reply);
+    let rcode = answer(snapshot, &query, client.address, dice.roll(), &mut reply);
     let truncated = reply.is_truncated();
     Response::Reply { len: reply.finish(rcode, &query), rcode, truncated }
 }

@@ -6,12 +6,16 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    alias::{AliasTo, Aliases},
+    decide::{Conditions, Decider},
+};
 use crate::{
     compile::{Plan, PlannedName},
     health::{self, ProbeSpec, Report, Status, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
-    steer::{self, Condition, Decision, Footing, Outcome, Policy, Target},
+    steer::{AllDown, By, Condition, Decision, Footing, Measured, Outcome, Policy, Target},
     wire::{Family, Name},
 };
 
@@ -24,6 +28,8 @@ pub enum Change {
     Probed(Report),
     /// The first round was waited for long enough: what is unknown counts as up.
     WarmedUp,
+    /// Round trips were measured that clients are to be told of.
+    Measured(Arc<Measured>),
 }
 
 /// What has to be done outside because of a change.
@@ -60,13 +66,13 @@ impl fmt::Display for Event {
         write!(f, "{}/{}/", self.name, self.pool)?;
         match &self.endpoint {
             Target::Address(address) => address.fmt(f),
-            Target::Name(name) => name.fmt(f),
+            Target::Name(name) | Target::Alias(name) => name.fmt(f),
         }
     }
 }
 
 /// A steered name's place in the plan.
-type Place = (ZoneId, SteeredId);
+pub(super) type Place = (ZoneId, SteeredId);
 
 /// What is known now.
 #[derive(Debug)]
@@ -83,6 +89,11 @@ pub struct State {
     unknown: usize,
     /// Whether names with an endpoint that was not yet probed have to wait.
     warming: bool,
+    /// What names that are pools of other names are.
+    aliases: Aliases,
+    decider: Decider,
+    /// By owner: what a name whose `all_down` is `last_good` gave latest.
+    good: HashMap<Name, Arc<Steered>>,
     /// What the latest snapshot lacks.
     stale: Stale,
     latest: Snapshot,
@@ -102,7 +113,9 @@ impl State {
     #[must_use]
     pub fn begin(plan: Plan) -> (Self, Effects) {
         let settings = plan.settings.clone();
-        let nothing = Plan { settings, zones: vec![], probes: vec![], sources: vec![] };
+        let geo = Arc::clone(&plan.geo);
+        let decider = Decider::new(Arc::clone(&geo));
+        let nothing = Plan { settings, zones: vec![], geo, probes: vec![], sources: vec![] };
         let mut state = Self {
             plan: nothing,
             statuses: Vec::new(),
@@ -110,6 +123,9 @@ impl State {
             users: Vec::new(),
             unknown: 0,
             warming: true,
+            aliases: Aliases::default(),
+            decider,
+            good: HashMap::new(),
             stale: Stale::All,
             latest: Snapshot::default(),
         };
@@ -124,6 +140,10 @@ impl State {
             Change::Reloaded(plan) => effects.probes = Some(self.reload(*plan)),
             Change::Probed(report) => effects.events = self.probed(&report),
             Change::WarmedUp => self.warm_up(),
+            Change::Measured(measured) => {
+                self.decider.set_measured(measured);
+                self.mark_where(|policy| policy.by == By::Latency);
+            }
         }
         if self.unknown == 0 {
             self.warm_up();
@@ -134,22 +154,30 @@ impl State {
     /// The snapshot that follows the latest, if anything in it differs.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
+        let mut fresh = HashMap::new();
         let next = match stale {
             Stale::All => {
-                let zones = (0..self.plan.zones.len()).map(|idx| self.serve(ZoneId::at(idx)));
-                Snapshot::new(self.latest.generation + 1, zones.collect())
+                let zones = (0..self.plan.zones.len()).map(ZoneId::at);
+                let zones = zones.map(|zone| self.serve(zone, &mut fresh)).collect();
+                let mut next = Snapshot::new(self.latest.generation + 1, zones);
+                next.geo = Arc::clone(self.decider.geo());
+                next.explain_from = Arc::clone(&self.plan.settings.explain_from);
+                Some(next)
             }
             Stale::Names(names) => {
-                let decided = names.into_iter().map(|(zone, id)| (zone, id, self.decide(zone, id)));
-                let changes: Vec<_> = decided.filter(|it| self.differs(it)).collect();
-                if changes.is_empty() {
-                    return None;
+                for place in &names {
+                    self.decide(*place, Some(&names), &mut fresh);
                 }
-                self.latest.with(changes)
+                let changes = fresh.into_iter().map(|((zone, id), it)| (zone, id, it));
+                let changes: Vec<_> = changes.filter(|it| self.differs(it)).collect();
+                (!changes.is_empty()).then(|| self.latest.with(changes))
             }
         };
-        self.latest = next.clone();
-        Some(next)
+        self.decider.sweep();
+        if let Some(next) = &next {
+            self.latest = next.clone();
+        }
+        next
     }
 
     /// Whether a change was taken in that the latest snapshot may not have.
@@ -219,6 +247,11 @@ impl State {
             |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
         self.places = plan.probes.iter().enumerate().map(address_of).collect();
         assert_eq!(self.places.len(), plan.probes.len(), "the probes of a plan are distinct");
+        share_policies(&mut plan);
+        if plan.geo != *self.decider.geo() {
+            self.decider.set_geo(Arc::clone(&plan.geo));
+        }
+        self.aliases = Aliases::of(&plan);
         self.users = users(&plan);
         self.unknown = statuses.iter().filter(|it| it.verdict == Verdict::Unknown).count();
         self.statuses = statuses;
@@ -243,7 +276,7 @@ impl State {
             self.unknown -= 1;
         }
         if let Stale::Names(names) = &mut self.stale {
-            names.extend(&self.users[id.idx()]);
+            self.aliases.mark(&self.users[id.idx()], names);
         }
 
         let changed = verdicts_before.into_iter().zip(self.verdicts(id));
@@ -269,6 +302,18 @@ impl State {
         if self.warming {
             self.warming = false;
             self.stale = Stale::All;
+        }
+    }
+
+    /// Has the names whose policy is such decided anew.
+    fn mark_where(&mut self, is_such: impl Fn(&Policy) -> bool) {
+        let Stale::Names(names) = &mut self.stale else { return };
+        for (zone_idx, zone) in self.plan.zones.iter().enumerate() {
+            let places =
+                (0..zone.steered.len()).map(|it| (ZoneId::at(zone_idx), SteeredId::at(it)));
+            let such = places.zip(&zone.steered).filter(|(_, name)| is_such(&name.policy));
+            let such: Vec<Place> = such.map(|(place, _)| place).collect();
+            self.aliases.mark(&such, names);
         }
     }
 
@@ -304,39 +349,113 @@ impl State {
         Status { verdict, shaky: statuses().any(|it| it.shaky) }
     }
 
-    fn serve(&self, zone: ZoneId) -> Served {
-        let planned = &self.plan.zones[zone.idx()];
-        let ids = (0..planned.steered.len()).map(SteeredId::at);
-        let steered = ids.map(|id| Arc::new(self.decide(zone, id))).collect();
-        Served { zone: planned.zone.clone(), steered }
+    fn serve(&mut self, zone: ZoneId, fresh: &mut HashMap<Place, Arc<Steered>>) -> Served {
+        let ids = (0..self.plan.zones[zone.idx()].steered.len()).map(SteeredId::at);
+        let steered = ids.map(|id| self.decide((zone, id), None, fresh)).collect();
+        Served { zone: Arc::clone(&self.plan.zones[zone.idx()].zone), steered }
     }
 
-    fn differs(&self, (zone, id, steered): &(ZoneId, SteeredId, Steered)) -> bool {
-        *self.latest.zones()[zone.idx()].steered[id.idx()] != *steered
+    fn differs(&self, (zone, id, steered): &(ZoneId, SteeredId, Arc<Steered>)) -> bool {
+        !self.latest.zones()[zone.idx()].steered[id.idx()].is_same(steered)
     }
 
-    /// What a name gives under the conditions of now.
-    fn decide(&self, zone: ZoneId, id: SteeredId) -> Steered {
-        let name = self.name((zone, id));
-        let statuses: Vec<Vec<Status>> = name
-            .probes
-            .iter()
-            .map(|pool| pool.iter().map(|it| self.verdict(it)).collect())
+    /// What a name gives under the conditions of now; the names that it leads to are decided first.
+    /// Those that are not `stale` give what they gave; none: all are.
+    fn decide(
+        &mut self,
+        place: Place,
+        stale: Option<&HashSet<Place>>,
+        fresh: &mut HashMap<Place, Arc<Steered>>,
+    ) -> Arc<Steered> {
+        if let Some(steered) = fresh.get(&place) {
+            return Arc::clone(steered);
+        }
+        if stale.is_some_and(|names| !names.contains(&place)) {
+            let (zone, id) = place;
+            return Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
+        }
+        let targets: HashMap<Name, Arc<Steered>> = self
+            .aliases
+            .targets(&self.name(place).policy)
+            .into_iter()
+            .map(|(name, target)| (name, self.decide(target, stale, fresh)))
             .collect();
-        let unknown = statuses.iter().flatten().any(|it| it.verdict == Verdict::Unknown);
-        let conditions: Vec<Vec<Condition>> =
-            statuses.iter().map(|pool| pool.iter().copied().map(condition).collect()).collect();
-        let decide = |family| {
-            let decision = steer::decide(&name.policy, &conditions, family);
-            if self.warming && unknown && decision.outcome != Outcome::NoData {
-                return Decision { footing: Footing::Healthy, outcome: Outcome::NotReady };
-            }
-            decision
+        let steered = self.decide_one(place, &targets);
+        fresh.insert(place, Arc::clone(&steered));
+        steered
+    }
+
+    fn decide_one(&mut self, place: Place, targets: &HashMap<Name, Arc<Steered>>) -> Arc<Steered> {
+        let name = self.name(place);
+        let policy = Arc::clone(&name.policy);
+        let conditions = |family: &Family| -> Conditions {
+            let pools = policy.pools.iter().zip(&name.probes);
+            pools
+                .map(|(pool, probes)| {
+                    let endpoints = pool.endpoints.iter().zip(probes);
+                    endpoints
+                        .map(|(endpoint, probes)| {
+                            let status = self.verdict(probes);
+                            self.condition(&endpoint.target, *family, status, targets)
+                        })
+                        .collect()
+                })
+                .collect()
         };
-        if holds_names(&name.policy) {
-            Steered::Cname(decide(Family::Name))
-        } else {
-            Steered::Addresses { v4: decide(Family::V4), v6: decide(Family::V6) }
+        let conditions = policy.families().iter().map(conditions).collect();
+        let is_known = |probes: &[ProbeId]| self.verdict(probes).verdict != Verdict::Unknown;
+        let is_ready = !self.warming || name.probes.iter().flatten().all(|it| is_known(it));
+        let owner = name.owner.clone();
+        let before = self.good.get(&owner).cloned();
+        let steered = self.decider.steered(&policy, conditions, is_ready, before.as_deref());
+        if policy.all_down == AllDown::LastGood {
+            self.good.insert(owner, Arc::clone(&steered));
+        }
+        steered
+    }
+
+    /// What is known of an endpoint for a family: of an alias, whether its name has anything healthy.
+    fn condition(
+        &self,
+        target: &Target,
+        family: Family,
+        Status { verdict, shaky }: Status,
+        targets: &HashMap<Name, Arc<Steered>>,
+    ) -> Condition {
+        let is_up = verdict != Verdict::Down;
+        let Target::Alias(name) = target else {
+            return Condition { present: true, up: is_up, shaky };
+        };
+        let (present, up) = match (targets.get(name), self.aliases.to(name)) {
+            (Some(steered), _) => steered.family(family).map_or((false, false), |it| {
+                let has = |is: fn(&Decision) -> bool| it.outlook.decisions().iter().any(is);
+                (has(is_present), has(is_healthy))
+            }),
+            (None, Some(AliasTo::Fixed { v4, v6 })) => {
+                let has = if family == Family::V4 { v4 } else { v6 };
+                (has, has)
+            }
+            (None, _) => (false, false),
+        };
+        Condition { present, up: up && is_up, shaky }
+    }
+}
+
+fn is_present(decision: &Decision) -> bool {
+    decision.outcome != Outcome::NoData
+}
+
+fn is_healthy(decision: &Decision) -> bool {
+    decision.footing == Footing::Healthy && matches!(decision.outcome, Outcome::Draw(_))
+}
+
+/// Makes equal policies the same, so that names that differ in nothing are decided once.
+fn share_policies(plan: &mut Plan) {
+    let mut policies: HashSet<Arc<Policy>> = HashSet::new();
+    for name in plan.zones.iter_mut().flat_map(|zone| &mut zone.steered) {
+        match policies.get(&name.policy) {
+            Some(known) => name.policy = Arc::clone(known),
+            None => drop(policies.insert(Arc::clone(&name.policy))),
         }
     }
 }
@@ -367,298 +486,5 @@ fn users(plan: &Plan) -> Vec<Vec<Place>> {
     users
 }
 
-fn condition(status: Status) -> Condition {
-    Condition { up: status.verdict != Verdict::Down, shaky: status.shaky }
-}
-
-/// Whether the pools hold target names; if one does, all do.
-fn holds_names(policy: &Policy) -> bool {
-    let mut targets = policy.pools.iter().flat_map(|pool| &pool.endpoints);
-    targets.any(|endpoint| matches!(endpoint.target, Target::Name(_)))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::{fmt::Write as _, time::Duration};
-
-    use super::*;
-    use crate::{
-        compile::{PlannedZone, Settings},
-        health::{Kind, Why},
-        steer::{AllDown, Endpoint, Pool},
-        wire::Rtype,
-        zone::Builder,
-    };
-
-    const UP: Status = Status { verdict: Verdict::Up, shaky: false };
-    const SHAKY: Status = Status { verdict: Verdict::Up, shaky: true };
-    const DOWN: Status = Status { verdict: Verdict::Down, shaky: false };
-
-    /// A probe, by a letter; in upper case it is executed more often.
-    fn spec(letter: char) -> Arc<ProbeSpec> {
-        let every = if letter.is_ascii_uppercase() { 5 } else { 10 };
-        Arc::new(ProbeSpec {
-            target: health::Target::Host(letter.to_ascii_lowercase().to_string().into()),
-            port: 80,
-            kind: Kind::Tcp,
-            every: Duration::from_secs(every),
-            timeout: Duration::from_secs(3),
-            fall: 3,
-            rise: 2,
-        })
-    }
-
-    /// A plan of one zone, from one line per name: `www east 192.0.2.1:ab 192.0.2.2 west ...`. A
-    /// word is a pool or one of its endpoints, with its probes behind a colon.
-    fn plan(lines: &str) -> Plan {
-        let apex = Name::parse("example.com.", None).unwrap();
-        let mut builder = Builder::new(apex.clone());
-        builder.record(&apex, Rtype::SOA, 300, &[0; 22]);
-        let mut letters: Vec<char> = Vec::new();
-        let mut steered = Vec::new();
-        for (idx, line) in lines.lines().enumerate() {
-            let mut words = line.split_whitespace();
-            let owner = Name::parse(words.next().unwrap(), Some(&apex)).unwrap();
-            builder.steer(&owner, SteeredId::at(idx), false);
-            let mut pools: Vec<(&str, Vec<Endpoint>)> = Vec::new();
-            let mut probes: Vec<Vec<Box<[ProbeId]>>> = Vec::new();
-            for word in words {
-                let (word, checks) = word.split_once(':').unwrap_or((word, ""));
-                let Ok(address) = word.parse() else {
-                    pools.push((word, Vec::new()));
-                    probes.push(Vec::new());
-                    continue;
-                };
-                let mut id_of = |letter| {
-                    ProbeId::at(letters.iter().position(|it| *it == letter).unwrap_or_else(|| {
-                        letters.push(letter);
-                        letters.len() - 1
-                    }))
-                };
-                let target = Target::Address(address);
-                let endpoint = Endpoint { target, weight: 1, label: None };
-                pools.last_mut().unwrap().1.push(endpoint);
-                probes.last_mut().unwrap().push(checks.chars().map(&mut id_of).collect());
-            }
-            let pool = |(name, endpoints): (&str, Vec<Endpoint>)| Pool {
-                name: name.into(),
-                region: None,
-                weight: 1,
-                endpoints: endpoints.into(),
-            };
-            let policy = Policy {
-                ttl: 20,
-                ttl_min: 5,
-                answers: 8,
-                all_down: AllDown::Refuse,
-                min_up_percent: None,
-                pools: pools.into_iter().map(pool).collect(),
-            };
-            steered.push(PlannedName { owner, policy: Arc::new(policy), probes });
-        }
-        Plan {
-            settings: Settings {
-                listen: Vec::new(),
-                user: None,
-                startup_wait: Duration::from_secs(5),
-            },
-            zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
-            probes: letters.into_iter().map(spec).collect(),
-            sources: Vec::new(),
-        }
-    }
-
-    /// A state and the specs that it handed out.
-    struct World {
-        state: State,
-        probes: Vec<Arc<ProbeSpec>>,
-    }
-
-    impl World {
-        fn begin(lines: &str) -> Self {
-            let (mut state, effects) = State::begin(plan(lines));
-            state.snapshot().unwrap();
-            Self { state, probes: effects.probes.unwrap() }
-        }
-
-        fn probed(&mut self, letter: char, status: Status) -> Vec<String> {
-            let spec = self.probes.iter().find(|it| ***it == *spec(letter)).unwrap().clone();
-            self.report(spec, status)
-        }
-
-        fn report(&mut self, spec: Arc<ProbeSpec>, status: Status) -> Vec<String> {
-            let outcome = health::Outcome::Failed(Why::Status(500));
-            let effects = self.state.apply(Change::Probed(Report { spec, status, outcome }));
-            let line = |it: &Event| format!("{it} {} {}", it.from, it.to);
-            effects.events.iter().map(line).collect()
-        }
-
-        fn reload(&mut self, lines: &str) {
-            let effects = self.state.apply(Change::Reloaded(Box::new(plan(lines))));
-            self.probes = effects.probes.unwrap();
-            self.state.snapshot().unwrap();
-        }
-
-        /// What each name gives for A after what changed is frozen: pools with the places of their
-        /// endpoints, `!` behind one with the short TTL.
-        fn gives(&mut self) -> Vec<String> {
-            self.state.snapshot();
-            let names = self.state.latest.zones()[0].steered.iter().enumerate();
-            let give = |(idx, steered): (usize, &Arc<Steered>)| {
-                let policy = &self.state.plan.zones[0].steered[idx].policy;
-                let candidates = match &steered.decision(Family::V4).unwrap().outcome {
-                    Outcome::Draw(candidates) => candidates,
-                    other => return format!("{other:?}"),
-                };
-                let mut text = String::new();
-                for pool in &candidates.pools {
-                    write!(text, "{}[", policy.pools[usize::from(pool.pool)].name).unwrap();
-                    for member in &pool.members {
-                        let mark = if member.ttl == policy.ttl { "" } else { "!" };
-                        write!(text, "{}{mark}", member.endpoint).unwrap();
-                    }
-                    text.push(']');
-                }
-                text
-            };
-            names.map(give).collect()
-        }
-    }
-
-    #[test]
-    fn a_name_waits_for_the_first_probes_of_its_endpoints() {
-        let mut world = World::begin("www east 192.0.2.1:a 192.0.2.2:b\napi east 192.0.2.9");
-        assert_eq!(world.gives(), ["NotReady", "east[0]"]);
-        let v6 = world.state.latest.zones()[0].steered[0].decision(Family::V6).unwrap().clone();
-        assert_eq!(v6.outcome, Outcome::NoData, "what is not there need not be waited for");
-        world.probed('a', UP);
-        assert_eq!(world.gives()[0], "NotReady");
-        assert!(!world.state.is_warm());
-        let events = world.probed('b', DOWN);
-        assert_eq!(events, ["www.example.com./east/192.0.2.2 unknown down"]);
-        assert_eq!(world.gives()[0], "east[0]");
-        assert!(world.state.is_warm());
-    }
-
-    #[test]
-    fn what_is_unknown_counts_as_up_when_it_was_waited_for_long_enough() {
-        let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
-        world.probed('a', DOWN);
-        assert_eq!(world.gives(), ["NotReady"]);
-        world.state.apply(Change::WarmedUp);
-        assert_eq!(world.gives(), ["west[0]"]);
-    }
-
-    #[test]
-    fn without_probes_there_is_nothing_to_wait_for() {
-        let mut world = World::begin("www east 192.0.2.1");
-        assert!(world.state.is_warm());
-        assert_eq!(world.gives(), ["east[0]"]);
-    }
-
-    #[test]
-    fn conditions_of_an_endpoint_are_those_of_all_its_probes() {
-        let check = |a, b, expect: &str| {
-            let mut world = World::begin("www east 192.0.2.1:ab west 192.0.2.2");
-            world.probed('a', a);
-            world.probed('b', b);
-            assert_eq!(world.gives(), [expect], "{a:?} {b:?}");
-        };
-        check(UP, UP, "east[0]west[0]");
-        check(UP, SHAKY, "east[0!]west[0]");
-        check(SHAKY, DOWN, "west[0]");
-        check(DOWN, UP, "west[0]");
-        check(DOWN, DOWN, "west[0]");
-    }
-
-    #[test]
-    fn an_event_is_a_change_of_an_endpoints_verdict() {
-        let mut world = World::begin("www east 192.0.2.1:ab\napi west 192.0.2.2:a 192.0.2.3");
-        let none: [&str; 0] = [];
-        assert_eq!(world.probed('a', UP), ["api.example.com./west/192.0.2.2 unknown up"]);
-        assert_eq!(world.probed('b', UP), ["www.example.com./east/192.0.2.1 unknown up"]);
-        assert_eq!(world.probed('a', SHAKY), none);
-        assert_eq!(
-            world.probed('a', DOWN),
-            ["www.example.com./east/192.0.2.1 up down", "api.example.com./west/192.0.2.2 up down"]
-        );
-        assert_eq!(world.probed('b', DOWN), none, "the endpoint is down as it was");
-        assert_eq!(world.probed('a', UP), ["api.example.com./west/192.0.2.2 down up"]);
-    }
-
-    #[test]
-    fn only_what_rests_on_the_probe_is_replaced() {
-        let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2\napi east 192.0.2.1:b");
-        world.probed('a', UP);
-        world.probed('b', UP);
-        world.state.snapshot().unwrap();
-        let before = world.state.latest.clone();
-        world.probed('a', UP);
-        assert!(!world.state.is_stale());
-        assert!(world.state.snapshot().is_none(), "nothing changed");
-
-        world.probed('a', DOWN);
-        let after = world.state.snapshot().unwrap();
-        assert_eq!(after.generation, before.generation + 1);
-        let [www, api] = [0, 1].map(|idx| {
-            Arc::ptr_eq(&before.zones()[0].steered[idx], &after.zones()[0].steered[idx])
-        });
-        assert_eq!((www, api), (false, true));
-        assert!(Arc::ptr_eq(&before.zones()[0].zone, &after.zones()[0].zone));
-    }
-
-    #[test]
-    fn there_and_back_within_one_pause_is_no_new_snapshot() {
-        let mut world = World::begin("www east 192.0.2.1:a");
-        world.probed('a', UP);
-        world.state.snapshot().unwrap();
-        world.probed('a', SHAKY);
-        world.probed('a', UP);
-        assert!(world.state.is_stale());
-        assert!(world.state.snapshot().is_none());
-        assert!(!world.state.is_stale());
-    }
-
-    #[test]
-    fn a_reload_keeps_what_is_known_of_the_probes_that_stay() {
-        let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
-        world.probed('a', UP);
-        world.probed('b', DOWN);
-        let (old_a, old_b) = (world.probes[0].clone(), world.probes[1].clone());
-        // Other numbers, a name more, `a` gone and `c` new.
-        world.reload("new x 192.0.2.7:c\nwww east 192.0.2.1:c west 192.0.2.2:b y 192.0.2.3");
-        assert_eq!(world.gives(), ["x[0]", "east[0]y[0]"], "the unknown count as up");
-        assert_eq!(world.probes.len(), 2);
-        assert!(world.probes.iter().any(|it| Arc::ptr_eq(it, &old_b)), "the very spec is kept");
-        // What comes late of a probe that is gone has no effect, of one that stays it has.
-        assert_eq!(world.report(old_a, DOWN), Vec::<String>::new());
-        assert_eq!(world.report(old_b, UP), ["www.example.com./west/192.0.2.2 down up"]);
-        assert_eq!(world.gives()[1], "east[0]west[0]y[0]");
-        assert!(world.state.is_warm(), "a reload does not make the server wait again");
-    }
-
-    #[test]
-    fn a_reload_that_changes_a_check_brings_nothing_back() {
-        let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
-        world.probed('a', UP);
-        world.probed('b', DOWN);
-        world.reload("www east 192.0.2.1:A west 192.0.2.2:B");
-        assert_eq!(world.gives(), ["east[0]"]);
-        let none: [&str; 0] = [];
-        assert_eq!(world.probed('A', UP), none);
-        assert_eq!(world.probed('B', UP), ["www.example.com./west/192.0.2.2 down up"]);
-        // What a check that stays says is its own, and no new one's.
-        world.probed('B', DOWN);
-        world.reload("www east 192.0.2.1:A west 192.0.2.2:B new 192.0.2.3:b");
-        assert_eq!(world.gives(), ["east[0]new[0]"]);
-    }
-
-    #[test]
-    fn a_reload_without_a_probe_ends_the_wait_for_it() {
-        let mut world = World::begin("www east 192.0.2.1:a");
-        assert!(!world.state.is_warm());
-        world.reload("www east 192.0.2.1");
-        assert!(world.state.is_warm());
-        assert_eq!(world.gives(), ["east[0]"]);
-    }
-}
+mod tests;

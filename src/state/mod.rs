@@ -21,6 +21,8 @@
 //! (`steer`).
 
 mod apply;
+mod alias;
+mod decide;
 mod publish;
 
 pub use apply::{Change, Effects, Event, State};

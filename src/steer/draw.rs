@@ -4,6 +4,9 @@
 //! that line; the pool under it is taken. Its endpoints are drawn the same way, one after the other
 //! and each at most once, so that the first of an answer follows the weights and the order varies.
 //!
+//! Clients that are sticky are not drawn: their network's number scores every candidate, and the best
+//! wins ([`score`]).
+//!
 //! ```text
 //!   pools  |---------- fra 60 ----------|---- ams 30 ----|-- lon 10 --|
 //!   roll                                     ^  -> ams
@@ -13,6 +16,7 @@ use super::{Candidate, Candidates, Member};
 use crate::{
     dice::Roll,
     limits::{ANSWERS_MAX, POOL_ENDPOINTS_MAX},
+    wire::name,
 };
 
 /// The endpoints of one answer: at least one, of one pool.
@@ -25,30 +29,77 @@ pub struct Drawn<'d> {
 }
 
 impl Candidates {
-    /// Draws one answer.
+    /// Draws one answer: by the roll, or for sticky clients by the number of their network.
     #[must_use]
-    pub fn draw(&self, roll: &mut Roll) -> Drawn<'_> {
+    pub fn draw(&self, network: u64, roll: &mut Roll) -> Drawn<'_> {
+        let answers = usize::from(self.answers);
+        if self.sticky { self.draw_sticky(network, answers) } else { self.draw_free(answers, roll) }
+    }
+
+    fn draw_free(&self, answers: usize, roll: &mut Roll) -> Drawn<'_> {
         let weights = self.pools.iter().map(|pool| pool.weight);
         let pool = &self.pools[under(roll, self.weight_sum, weights)];
 
         let mut drawn = Drawn { pool, members: [0; ANSWERS_MAX], len: 0 };
         let mut taken = [0_u64; POOL_ENDPOINTS_MAX / 64];
         let mut weight_left = pool.weight_sum;
-        while drawn.len < pool.members.len().min(usize::from(self.answers)) {
+        while drawn.len < pool.members.len().min(answers) {
             let weights = pool.members.iter().enumerate().map(|(idx, member)| {
                 if taken[idx / 64] >> (idx % 64) & 1 == 0 { member.weight } else { 0 }
             });
             let idx = under(roll, weight_left, weights);
             taken[idx / 64] |= 1 << (idx % 64);
             weight_left -= pool.members[idx].weight;
-            drawn.members[drawn.len] = u16::try_from(idx).expect("at most POOL_ENDPOINTS_MAX");
-            drawn.len += 1;
+            drawn.push(idx);
+        }
+        drawn
+    }
+
+    /// The pool, and in it the endpoints, with the best scores for the network.
+    fn draw_sticky(&self, network: u64, answers: usize) -> Drawn<'_> {
+        let pools = self.pools.iter().map(|pool| score(network, pool.key, pool.weight));
+        let best = pools.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
+        let pool = &self.pools[best.expect("there is a candidate").0];
+
+        let mut drawn = Drawn { pool, members: [0; ANSWERS_MAX], len: 0 };
+        let mut taken = f64::NEG_INFINITY;
+        while drawn.len < pool.members.len().min(answers) {
+            // Scores are as good as distinct; were two the same, the later one would be left out.
+            let next = pool
+                .members
+                .iter()
+                .map(|member| score(network, name::hash_octets(&member.rdata), member.weight))
+                .enumerate()
+                .filter(|(_, score)| taken < *score)
+                .min_by(|(_, one), (_, other)| one.total_cmp(other));
+            let Some((idx, score)) = next else { break };
+            taken = score;
+            drawn.push(idx);
         }
         drawn
     }
 }
 
+/// The score of something with a weight for a network; the least wins (weighted rendezvous hashing).
+///
+/// Each is a sample of an exponential distribution whose rate is the weight: the least of several is
+/// that of each in proportion to its weight, and a change of one weight moves only what it must.
+fn score(network: u64, key: u64, weight: u64) -> f64 {
+    let mixed = Roll(network ^ key.rotate_left(32)).bits();
+    // Between 0 and 1, without either: 53 bits and a half.
+    #[allow(clippy::cast_precision_loss)] // The bits are few enough.
+    let uniform = ((mixed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    #[allow(clippy::cast_precision_loss)] // A weight's low bits do not matter.
+    let weight = weight as f64;
+    -uniform.ln() / weight
+}
+
 impl<'d> Drawn<'d> {
+    fn push(&mut self, member: usize) {
+        self.members[self.len] = u16::try_from(member).expect("at most POOL_ENDPOINTS_MAX");
+        self.len += 1;
+    }
+
     /// The endpoints, in the order of the answer.
     pub fn members(&self) -> impl Iterator<Item = &'d Member> {
         self.members[..self.len].iter().map(|idx| &self.pool.members[usize::from(*idx)])
@@ -96,12 +147,12 @@ mod tests {
         };
         let members: Box<[Member]> = (0..).zip(members).map(member).collect();
         let weight_sum = members.iter().map(|it| it.weight).sum();
-        Candidate { pool, weight, members, weight_sum }
+        Candidate { pool, weight, key: u64::from(pool) + 1, is_alias: false, members, weight_sum }
     }
 
     fn candidates(pools: Vec<Candidate>, answers: u8) -> Candidates {
         let weight_sum = pools.iter().map(|pool| pool.weight).sum();
-        Candidates { pools: pools.into(), weight_sum, answers }
+        Candidates { pools: pools.into(), weight_sum, answers, sticky: false }
     }
 
     /// The chi-square of a million draws against the weights, which for the few degrees of freedom
@@ -135,7 +186,7 @@ mod tests {
         let pools =
             (0..).zip(&weights).map(|(idx, weight)| candidate(idx, *weight, &[1])).collect();
         let candidates = candidates(pools, 8);
-        check_shares(&weights, |roll| usize::from(candidates.draw(roll).pool.pool));
+        check_shares(&weights, |roll| usize::from(candidates.draw(0, roll).pool.pool));
     }
 
     #[test]
@@ -144,7 +195,7 @@ mod tests {
         for answers in [1, 3, 8] {
             let candidates = candidates(vec![candidate(0, 1, &weights)], answers);
             check_shares(&weights, |roll| {
-                usize::from(candidates.draw(roll).members().next().unwrap().endpoint)
+                usize::from(candidates.draw(0, roll).members().next().unwrap().endpoint)
             });
         }
     }
@@ -154,12 +205,39 @@ mod tests {
         let mut dice = Dice::from_os();
         for (n_members, answers, expect) in [(1, 8, 1), (5, 3, 3), (256, 32, 32), (8, 8, 8)] {
             let candidates = candidates(vec![candidate(0, 1, &vec![2; n_members])], answers);
-            let drawn = candidates.draw(&mut dice.roll());
+            let drawn = candidates.draw(0, &mut dice.roll());
             let mut endpoints: Vec<_> = drawn.members().map(|it| it.endpoint).collect();
             endpoints.sort_unstable();
             endpoints.dedup();
             assert_eq!(endpoints.len(), expect);
             assert_eq!(drawn.ttl(), 20 + u32::from(endpoints[0]));
         }
+    }
+
+    /// Where each of many networks goes.
+    fn homes(weights: &[u64]) -> Vec<u16> {
+        let pools = (0..).zip(weights).filter(|(_, weight)| **weight != 0);
+        let pools = pools.map(|(idx, weight)| candidate(idx, *weight, &[1])).collect();
+        let candidates = Candidates { sticky: true, ..candidates(pools, 8) };
+        (0..100_000_u64)
+            .map(|network| candidates.draw(Roll(network).bits(), &mut Roll(0)).pool.pool)
+            .collect()
+    }
+
+    #[test]
+    fn sticky_clients_move_only_when_they_must() {
+        let five = homes(&[1, 1, 1, 1, 1]);
+        let four = homes(&[1, 1, 0, 1, 1]);
+        assert!(five.iter().zip(&four).all(|(before, now)| before == now || *before == 2));
+        for pool in 0..5 {
+            let share = five.iter().filter(|it| **it == pool).count();
+            assert!((19_500..=20_500).contains(&share), "{share}");
+        }
+
+        // From a fifth to a third: two fifteenths move, all of them to the pool that grew.
+        let grown = homes(&[1, 1, 2, 1, 1]);
+        let moved: Vec<_> = five.iter().zip(&grown).filter(|(before, now)| before != now).collect();
+        assert!(moved.iter().all(|(_, now)| **now == 2));
+        assert!((12_333..=14_333).contains(&moved.len()), "{}", moved.len());
     }
 }

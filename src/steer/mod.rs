@@ -1,40 +1,56 @@
 //! Steering: which endpoint a client gets, and why.
 //!
-//! A [`Policy`] is what the operator wrote, a [`Condition`] what is known of an endpoint now.
-//! [`decide()`] runs them through the stages of the pipeline, when either changes; what is left is a
-//! [`Decision`], from which a packet draws.
+//! A [`Policy`] is what the operator wrote, a [`Condition`] what is known of an endpoint now, a
+//! [`Class`] what the policy sees of a client. [`choose`] runs them through the stages of the
+//! pipeline; what is left is a [`Decision`], from which a packet draws.
 //!
 //! ```text
-//!   Policy  Condition per endpoint
-//!      \     /
-//!       decide        available -> nothing left? all_down        (when something changes)
-//!          |
-//!       Decision      candidates with effective weights
-//!          |  Roll
-//!       draw          pick a pool -> its endpoints, by weight     (per packet)
+//!   Policy  Geo, Measured                      when the files or the data change:
+//!      \      /
+//!        View           every address -> Class
+//!         |   Condition per endpoint           when a verdict changes:
+//!         |   /
+//!       choose          match -> available -> tier -> near, once per class
+//!         |                                    nothing left? all_down
+//!      Outlook          every address -> Decision, and how wide that is true
+//!         |  address, Roll                     per packet:
+//!       draw            pick a pool -> its endpoints
 //! ```
 //!
 //! # Invariants
 //!
-//! - Pure and total: the same policy, conditions and roll give the same answer.
-//! - [`decide()`] is the only chooser: whoever wants to know what clients get asks it.
-//! - [`Candidates::draw`] allocates nothing.
+//! - Pure and total: the same arguments give the same answer.
+//! - [`choose`] is the only chooser: whoever wants to know what clients get asks it, packets,
+//!   `explain` and all.
+//! - [`Outlook::look`] and [`Candidates::draw`] allocate nothing.
 //!
-//! Not here: what a probe is and when an endpoint is up (`health`), and how an answer becomes
-//! bytes (`answer`).
+//! Not here: what a probe is and when an endpoint is up (`health`), what a place is (`geo`), and how
+//! an answer becomes bytes (`answer`).
 
-mod decide;
+mod choose;
+mod class;
 mod draw;
+mod outlook;
+mod pools;
+mod view;
 
-pub use decide::decide;
+pub use choose::{Choice, Stages, choose};
+pub use class::{Class, ClassId, Level, LevelKind, Near};
 pub use draw::Drawn;
+pub use outlook::{Lines, Outlook};
+pub use pools::PoolSet;
+pub use view::{Measured, RegionRtts, Shape, View};
 
 use std::net::IpAddr;
 
-use crate::wire::Name;
+use crate::{
+    geo::{Continent, Coordinates, Country, Prefix, Subdivision},
+    limits::ANSWERS_DEFAULT,
+    wire::{Family, Name},
+};
 
 /// How one steered name is answered, as its operator wrote it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// Seconds an answer may be kept.
     pub ttl: u32,
@@ -42,20 +58,48 @@ pub struct Policy {
     pub ttl_min: u32,
     /// Most addresses in one answer, `1..=ANSWERS_MAX`.
     pub answers: u8,
+    /// What makes one pool better for a client than another.
+    pub by: By,
+    /// How much worse than the best a pool may be and still count as near.
+    pub slack: Slack,
+    /// Whether a client's network keeps its pool for as long as it can.
+    pub sticky: bool,
     /// What is answered when no pool is left.
     pub all_down: AllDown,
     /// Percent of a pool's endpoint weight that must be up for the pool to be up, over all its
     /// endpoints of both address families; none: any endpoint will do.
     pub min_up_percent: Option<u8>,
-    /// `1..=POOLS_MAX`, in the order of the file. All hold addresses, or all hold a target name.
+    /// `1..=POOLS_MAX`, in the order of the file. All hold a target name, or none does.
     pub pools: Box<[Pool]>,
 }
 
+/// What makes one pool better for a client than another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum By {
+    /// Nothing: clients are spread by weight.
+    Weight,
+    /// A shorter round trip, in milliseconds, measured or estimated.
+    Latency,
+    /// A shorter way, in kilometres of a great circle.
+    Distance,
+}
+
+/// How much worse than the best still counts as near.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Slack {
+    /// So many thousandths of a millisecond, or of a kilometre.
+    Absolute(u32),
+    /// So many percent of the best.
+    Percent(u16),
+}
+
 /// What is answered when no pool is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AllDown {
     /// Everything, as if all were up.
     ServeAll,
+    /// What was last answered while something was up; everything, if nothing ever was.
+    LastGood,
     /// SERVFAIL with EDE 22.
     Refuse,
     /// The pool at this index, whatever its verdict.
@@ -63,20 +107,49 @@ pub enum AllDown {
 }
 
 /// The endpoints of a steered name in one region.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pool {
     /// Its name, which is its region's unless the file says otherwise.
     pub name: Box<str>,
     /// Its region, if it is in one.
     pub region: Option<Box<str>>,
-    /// Its share, `0..=WEIGHT_MAX`; 0 is a last resort.
+    /// Where its region is.
+    pub at: Option<Coordinates>,
+    /// Its share, `0..=WEIGHT_MAX`; 0 is a last resort within its tier.
     pub weight: u32,
-    /// `1..=POOL_ENDPOINTS_MAX`.
+    /// From 1; a pool of a later tier gets clients when no earlier one has a pool left.
+    pub tier: u16,
+    /// Ten-thousandths of the clients that it gets even so; 0 in the first tier. The sum over a
+    /// policy is below `TRICKLE_WHOLE`.
+    pub trickle: u16,
+    /// Whom it serves; at least one, `*` where the file says nothing.
+    pub serves: Box<[Serves]>,
+    /// Whether the clients whom it serves best may go nowhere else. Equal for all pools that serve
+    /// the same.
+    pub fence: bool,
+    /// `1..=POOL_ENDPOINTS_MAX`; one, if that is a name.
     pub endpoints: Box<[Endpoint]>,
 }
 
-/// One address, or one target name, of a pool.
-#[derive(Debug, Clone, PartialEq)]
+/// A set of clients that a pool serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Serves {
+    /// The addresses of a block; not one of wrapped addresses ([`Prefix::unwrapped`]).
+    Prefix(Prefix),
+    /// Those that an autonomous system announces.
+    Asn(u32),
+    /// Those in a part of a country.
+    Subdivision(Subdivision),
+    /// Those in a country.
+    Country(Country),
+    /// Those on a continent.
+    Continent(Continent),
+    /// All.
+    Any,
+}
+
+/// One address, or one name, of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// What is handed out.
     pub target: Target,
@@ -87,29 +160,79 @@ pub struct Endpoint {
 }
 
 /// What an endpoint hands out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// An A or AAAA record.
     Address(IpAddr),
     /// A CNAME record.
     Name(Name),
+    /// The addresses of another name of this server, as that name gives them to the client.
+    Alias(Name),
+}
+
+impl Policy {
+    /// A policy as a zone file gives it that says nothing but the TTLs and the pools.
+    #[must_use]
+    pub fn of(ttl: u32, ttl_min: u32, pools: Box<[Pool]>) -> Self {
+        Self {
+            ttl,
+            ttl_min,
+            answers: u8::try_from(ANSWERS_DEFAULT).expect("at most ANSWERS_MAX"),
+            by: By::Weight,
+            slack: Slack::Absolute(0),
+            sticky: false,
+            all_down: AllDown::ServeAll,
+            min_up_percent: None,
+            pools,
+        }
+    }
+
+    /// The families that its pools hold.
+    #[must_use]
+    pub fn families(&self) -> &'static [Family] {
+        match self.pools[0].endpoints[0].target {
+            Target::Name(_) => &[Family::Name],
+            Target::Address(_) | Target::Alias(_) => &[Family::V4, Family::V6],
+        }
+    }
+}
+
+impl Pool {
+    /// A pool as a zone file gives it that says nothing but the endpoints.
+    #[must_use]
+    pub fn of(name: &str, endpoints: Box<[Endpoint]>) -> Self {
+        Self {
+            name: name.into(),
+            region: None,
+            at: None,
+            weight: 1,
+            tier: 1,
+            trickle: 0,
+            serves: Box::new([Serves::Any]),
+            fence: false,
+            endpoints,
+        }
+    }
 }
 
 impl Target {
-    /// The data of the record that hands it out.
+    /// The data of the record that hands it out; of an alias, the name.
     #[must_use]
     pub fn rdata(&self) -> Box<[u8]> {
         match self {
             Self::Address(IpAddr::V4(v4)) => v4.octets().into(),
             Self::Address(IpAddr::V6(v6)) => v6.octets().into(),
-            Self::Name(name) => name.as_wire().into(),
+            Self::Name(name) | Self::Alias(name) => name.as_wire().into(),
         }
     }
 }
 
 /// What is known of an endpoint now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Condition {
+    /// Whether it has anything of the family in question. What an address or a name is says its
+    /// target; what an alias has, its state.
+    pub present: bool,
     /// Whether it may be answered: its verdict is `up`, or `unknown`, which counts as up.
     pub up: bool,
     /// Whether a change is in sight: its latest probe failed, and not enough good ones came since.
@@ -123,6 +246,8 @@ pub enum Footing {
     Healthy,
     /// Nothing was up, and everything was considered.
     FailedOpen,
+    /// Nothing was up, and what was answered last while something was is answered again.
+    LastGood,
     /// Nothing was up, and the pool named by `all_down` was considered.
     Fallback,
 }
@@ -157,10 +282,12 @@ pub enum Outcome {
 pub struct Candidates {
     /// Invariant: at least one, each with a weight of at least one.
     pub pools: Box<[Candidate]>,
-    /// Invariant: the sum of the pools' weights, below 2^32.
+    /// Invariant: the sum of the pools' weights.
     pub weight_sum: u64,
     /// Most addresses in one answer.
     pub answers: u8,
+    /// Whether the client's network and not the roll picks.
+    pub sticky: bool,
 }
 
 /// A pool that remains.
@@ -170,6 +297,10 @@ pub struct Candidate {
     pub pool: u16,
     /// Its effective weight.
     pub weight: u64,
+    /// What tells it from the others when clients are sticky.
+    pub key: u64,
+    /// Whether its one member is the name of an alias.
+    pub is_alias: bool,
     /// Invariant: at least one, each with a weight of at least one.
     pub members: Box<[Member]>,
     /// Invariant: the sum of the members' weights.

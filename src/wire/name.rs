@@ -360,6 +360,12 @@ pub fn hash(wire: &[u8]) -> u64 {
     folded.hashes[0]
 }
 
+/// The hash of any octets, for what is not a name.
+#[must_use]
+pub fn hash_octets(octets: &[u8]) -> u64 {
+    extend(octets.len() as u64 ^ ROOT_HASH, octets)
+}
+
 const ROOT_HASH: u64 = 0x2545_F491_4F6C_DD1D;
 
 /// The hash of a name from that of its parent and its first label, length octet included.

@@ -141,6 +141,12 @@ impl<'b> Reply<'b> {
         self.ede = Some(ede);
     }
 
+    /// Says that the answer depends on so many bits of the client's network (RFC 7871 section 7.2.1);
+    /// the most that was said counts.
+    pub fn narrow_scope(&mut self, len: u8) {
+        self.scope_len = self.scope_len.max(len);
+    }
+
     /// Whether something required did not fit.
     #[must_use]
     pub fn is_truncated(&self) -> bool {

@@ -23,9 +23,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("counters", &["limits", "wire"]),
     ("zone", &["limits", "ids", "wire"]),
     ("geo", &[]),
-    ("steer", &["limits", "ids", "dice", "wire"]),
-    ("snapshot", &["limits", "ids", "wire", "zone", "steer"]),
-    ("answer", &["limits", "ids", "dice", "counters", "wire", "zone", "steer", "snapshot"]),
+    ("steer", &["limits", "dice", "wire", "geo"]),
+    ("snapshot", &["limits", "ids", "wire", "zone", "geo", "steer"]),
+    ("answer", &["limits", "ids", "dice", "wire", "zone", "geo", "steer", "snapshot"]),
     ("serve", &["limits", "clock", "dice", "counters", "wire", "snapshot", "answer"]),
     // The control plane.
     ("config", &["limits"]),
@@ -33,7 +33,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compile", &["limits", "ids", "wire", "zone", "geo", "steer", "config", "health"]),
     (
         "state",
-        &["limits", "ids", "clock", "wire", "zone", "steer", "snapshot", "health", "compile"],
+        &[
+            "limits", "ids", "clock", "wire", "zone", "geo", "steer", "snapshot", "health",
+            "compile",
+        ],
     ),
     (
         "app",

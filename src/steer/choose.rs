@@ -1,0 +1,536 @@
+//! The chooser: from a policy, a class of clients and the conditions of the endpoints to a decision.
+//!
+//! ```text
+//!   all pools -> match -> available -> tier -> near --some left--> candidates
+//!                  ^          |                  '--none left----> all_down
+//!                  '-- none: the next wider level, unless fenced
+//! ```
+//!
+//! # Match and available
+//!
+//! A pool is available when enough of it is up (`min_up`) and one of its endpoints of the family is.
+//! The most specific level that has an available pool wins. A fence ends the search at its level:
+//! what follows, `all_down` included, may give nothing but that level's pools.
+//!
+//! # Tier
+//!
+//! The lowest tier that has a pool left. A pool of weight 0 is a last resort: it counts only where
+//! no other pool of its tier is left, and then as much as any other of weight 0. Pools of later
+//! tiers keep their trickle, near or not.
+
+use super::{
+    AllDown, Candidate, Candidates, Class, Condition, Decision, Endpoint, Footing, Level, Member,
+    Outcome, Policy, Pool, PoolSet, Target,
+};
+use crate::{
+    limits::TRICKLE_WHOLE,
+    wire::{Family, name},
+};
+
+/// A decision, and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What clients of the class get.
+    pub decision: Decision,
+    /// What each stage left.
+    pub stages: Stages,
+}
+
+/// The pools that each stage left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stages {
+    /// The level at which the search ended; none: nothing serves the client.
+    pub level: Option<Level>,
+    /// Pools of that level.
+    pub matched: PoolSet,
+    /// Those of them that are available.
+    pub available: PoolSet,
+    /// Those of the lowest tier.
+    pub tier: PoolSet,
+    /// Those of later tiers that keep their trickle.
+    pub trickle: PoolSet,
+    /// Those of the tier that are near.
+    pub near: PoolSet,
+}
+
+/// Runs the stages for one class and one family. `conditions[pool][endpoint]` is as the policy is;
+/// `before` is the decision that this one replaces.
+#[must_use]
+pub fn choose(
+    policy: &Policy,
+    class: &Class,
+    conditions: &[Vec<Condition>],
+    family: Family,
+    before: Option<&Decision>,
+) -> Choice {
+    assert_eq!(policy.pools.len(), conditions.len());
+    let chooser = Chooser { policy, class, conditions, family };
+    let present = chooser.present();
+    if present.and(&chooser.reachable()).is_empty() {
+        let decision = Decision { footing: Footing::Healthy, outcome: Outcome::NoData };
+        return Choice { decision, stages: Stages::default() };
+    }
+
+    let up = PoolSet::where_(conditions.len(), |pool| chooser.is_up(pool));
+    let stages = chooser.stages(&up.and(&present));
+    if !stages.near.is_empty() {
+        let ttl =
+            |it: Condition| it.up.then_some(if it.shaky { policy.ttl_min } else { policy.ttl });
+        let outcome = Outcome::Draw(chooser.candidates(&stages, ttl));
+        return Choice { decision: Decision { footing: Footing::Healthy, outcome }, stages };
+    }
+    Choice { decision: chooser.all_down(&present, &stages, before), stages }
+}
+
+struct Chooser<'a> {
+    policy: &'a Policy,
+    class: &'a Class,
+    conditions: &'a [Vec<Condition>],
+    family: Family,
+}
+
+impl Chooser<'_> {
+    /// Pools with an endpoint of the family, up or not.
+    fn present(&self) -> PoolSet {
+        PoolSet::where_(self.policy.pools.len(), |pool| {
+            let conditions = self.conditions[pool].iter();
+            self.policy.pools[pool].endpoints.iter().zip(conditions).any(|it| self.is_of_family(it))
+        })
+    }
+
+    fn is_of_family(&self, (endpoint, condition): (&Endpoint, &Condition)) -> bool {
+        let is_so = match &endpoint.target {
+            Target::Address(address) if address.is_ipv4() => self.family == Family::V4,
+            Target::Address(_) => self.family == Family::V6,
+            Target::Name(_) => self.family == Family::Name,
+            Target::Alias(_) => self.family != Family::Name,
+        };
+        is_so && condition.present
+    }
+
+    /// Pools that clients of the class may ever be sent to: those of all levels up to a fence. Whom
+    /// nothing serves may be sent wherever there is no fence, when all is down.
+    fn reachable(&self) -> PoolSet {
+        if self.class.levels.is_empty() {
+            return PoolSet::where_(self.policy.pools.len(), |idx| !self.policy.pools[idx].fence);
+        }
+        let levels = &self.class.levels;
+        let fence = levels.iter().position(|level| level.fence);
+        let open = &levels[..fence.map_or(levels.len(), |idx| idx + 1)];
+        open.iter().fold(PoolSet::default(), |pools, level| pools.or(&level.pools))
+    }
+
+    /// Whether enough of a pool is up, by endpoint weight over both address families, and one
+    /// endpoint of the family is.
+    fn is_up(&self, pool: usize) -> bool {
+        let Pool { endpoints, .. } = &self.policy.pools[pool];
+        let conditions = &self.conditions[pool];
+        assert_eq!(endpoints.len(), conditions.len());
+        let pairs = || endpoints.iter().zip(conditions);
+        let all: u64 = pairs().map(|(it, _)| u64::from(it.weight)).sum();
+        let up: u64 = pairs().filter(|(_, it)| it.up).map(|(it, _)| u64::from(it.weight)).sum();
+        let is_enough = all * u64::from(self.policy.min_up_percent.unwrap_or(0)) <= up * 100;
+        is_enough && pairs().any(|it| it.1.up && self.is_of_family(it))
+    }
+
+    /// The stages from match to near, when `available` are.
+    fn stages(&self, available: &PoolSet) -> Stages {
+        let mut stages = Stages::default();
+        for level in &self.class.levels {
+            stages.level = Some(*level);
+            stages.matched = level.pools;
+            stages.available = level.pools.and(available);
+            if level.fence || !stages.available.is_empty() {
+                break;
+            }
+        }
+        self.narrow(&mut stages);
+        stages
+    }
+
+    /// The stages tier and near, over what is available.
+    fn narrow(&self, stages: &mut Stages) {
+        let pools = &self.policy.pools;
+        let lowest = stages.available.iter().map(|pool| pools[pool].tier).min();
+        let tier = stages.available.filter(|pool| Some(pools[pool].tier) == lowest);
+        let weighty = tier.filter(|pool| pools[pool].weight != 0);
+        stages.tier = if weighty.is_empty() { tier } else { weighty };
+        stages.trickle = stages
+            .available
+            .filter(|pool| Some(pools[pool].tier) != lowest && pools[pool].trickle != 0);
+        stages.near = match &self.class.near {
+            Some(near) => near.nearest_of(&stages.tier),
+            None => stages.tier,
+        };
+    }
+
+    /// Nothing is left: what the operator wants then.
+    fn all_down(&self, present: &PoolSet, stages: &Stages, before: Option<&Decision>) -> Decision {
+        // Short-lived, because the truth is due any moment.
+        let short = |_| Some(self.policy.ttl_min);
+        let fence = stages.level.filter(|level| level.fence);
+        match self.policy.all_down {
+            AllDown::LastGood => {
+                last_good(before, self.policy.ttl_min).unwrap_or_else(|| self.serve_all(present))
+            }
+            AllDown::ServeAll => self.serve_all(present),
+            AllDown::Pool(pool) if fence.is_none_or(|it| it.pools.contains(usize::from(pool))) => {
+                let only = [usize::from(pool)].into_iter().collect::<PoolSet>().and(present);
+                let mut stages = Stages { available: only, ..*stages };
+                self.narrow(&mut stages);
+                let outcome = if only.is_empty() {
+                    Outcome::NoDataFor(self.policy.ttl_min)
+                } else {
+                    Outcome::Draw(self.candidates(&stages, short))
+                };
+                Decision { footing: Footing::Fallback, outcome }
+            }
+            AllDown::Pool(_) | AllDown::Refuse => {
+                let outcome = Outcome::NoReachableAuthority;
+                Decision { footing: Footing::Healthy, outcome }
+            }
+        }
+    }
+
+    /// The stages as if all were up.
+    fn serve_all(&self, present: &PoolSet) -> Decision {
+        let mut stages = self.stages(present);
+        if self.class.levels.is_empty() {
+            stages.available = self.reachable().and(present);
+            self.narrow(&mut stages);
+        }
+        // A reachable pool has the family, and a level without an available one is passed over.
+        assert!(!stages.near.is_empty());
+        let outcome = Outcome::Draw(self.candidates(&stages, |_| Some(self.policy.ttl_min)));
+        Decision { footing: Footing::FailedOpen, outcome }
+    }
+
+    /// The candidates that the stages left, each with those endpoints of the family for which `ttl`
+    /// gives one.
+    fn candidates(&self, stages: &Stages, ttl: impl Fn(Condition) -> Option<u32>) -> Candidates {
+        let weight = |pool: usize| u64::from(self.policy.pools[pool].weight.max(1));
+        let near_sum: u64 = stages.near.iter().map(weight).sum();
+        let trickle = |pool: usize| u64::from(self.policy.pools[pool].trickle);
+        let trickle_sum: u64 = stages.trickle.iter().map(trickle).sum();
+        assert!(trickle_sum < TRICKLE_WHOLE);
+        // The near share what the trickles leave, so all weights are over `near_sum * WHOLE`.
+        let scale = if stages.trickle.is_empty() { 1 } else { TRICKLE_WHOLE - trickle_sum };
+        let near = stages.near.iter().map(|pool| (pool, weight(pool) * scale));
+        let later = stages.trickle.iter().map(|pool| (pool, trickle(pool) * near_sum));
+        let mut pools: Vec<Candidate> =
+            near.chain(later).map(|(pool, weight)| self.candidate(pool, weight, &ttl)).collect();
+        pools.sort_by_key(|candidate| candidate.pool);
+        Candidates {
+            weight_sum: pools.iter().map(|pool| pool.weight).sum(),
+            pools: pools.into(),
+            // A name has one CNAME (RFC 2181 section 10.1).
+            answers: if self.family == Family::Name { 1 } else { self.policy.answers },
+            sticky: self.policy.sticky,
+        }
+    }
+
+    fn candidate(
+        &self,
+        pool: usize,
+        weight: u64,
+        ttl: impl Fn(Condition) -> Option<u32>,
+    ) -> Candidate {
+        assert!(self.policy.ttl_min <= self.policy.ttl);
+        let Pool { name, endpoints, .. } = &self.policy.pools[pool];
+        let members: Box<[Member]> = (0..)
+            .zip(endpoints.iter().zip(&self.conditions[pool]))
+            .filter(|(_, pair)| self.is_of_family(*pair))
+            .filter_map(|(endpoint, (it, condition))| {
+                Some(Member {
+                    endpoint,
+                    weight: u64::from(it.weight),
+                    ttl: ttl(*condition)?,
+                    rdata: it.target.rdata(),
+                })
+            })
+            .collect();
+        assert!(!members.is_empty());
+        Candidate {
+            pool: u16::try_from(pool).expect("at most POOLS_MAX"),
+            weight,
+            key: name::hash_octets(name.as_bytes()),
+            is_alias: matches!(endpoints[0].target, Target::Alias(_)),
+            weight_sum: members.iter().map(|member| member.weight).sum(),
+            members,
+        }
+    }
+}
+
+/// What was answered while something was up, if that is what the decision before is or repeats.
+fn last_good(before: Option<&Decision>, ttl: u32) -> Option<Decision> {
+    let before = before?;
+    let Outcome::Draw(candidates) = &before.outcome else { return None };
+    if !matches!(before.footing, Footing::Healthy | Footing::LastGood) {
+        return None;
+    }
+    let mut candidates = candidates.clone();
+    for member in candidates.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+        member.ttl = ttl;
+    }
+    Some(Decision { footing: Footing::LastGood, outcome: Outcome::Draw(candidates) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        geo::{Place, Prefix},
+        steer::{By, Serves, Slack, class::costs},
+    };
+
+    /// Decides for a client and compares what is left.
+    ///
+    /// A pool is a word: weight and endpoints, then marks. An endpoint is its family, `4` or `6`, and
+    /// `!` when it is down, `?` when it is shaky; marks are `@lat,lon`, `:serves`, `#tier`, `%trickle`
+    /// in hundredths of a percent, and `^` for a fence: `60=4,6?#2%500`. What is left is a line of
+    /// pools, each with its weight and its endpoints' places and TTLs.
+    struct Case {
+        policy: Policy,
+        conditions: Vec<Vec<Condition>>,
+        family: Family,
+        place: Place,
+        around: Vec<Prefix>,
+        before: Option<Decision>,
+    }
+
+    fn case(pools: &str) -> Case {
+        let (pools, conditions) = pools.split(' ').map(pool).unzip::<_, _, Vec<_>, Vec<_>>();
+        Case {
+            policy: Policy::of(20, 5, pools.into()),
+            conditions,
+            family: Family::V4,
+            place: Place::NOWHERE,
+            around: Vec::new(),
+            before: None,
+        }
+    }
+
+    fn pool(text: &str) -> (Pool, Vec<Condition>) {
+        let (weight, rest) = text.split_once('=').unwrap();
+        let marks_at = rest.find(['@', ':', '#', '%', '^']).unwrap_or(rest.len());
+        let (endpoints, mut marks) = rest.split_at(marks_at);
+        let condition = |it: &str| Condition {
+            present: true,
+            up: !it.ends_with('!'),
+            shaky: it.ends_with('?'),
+        };
+        let endpoint = |text: &str| Endpoint {
+            target: match text.as_bytes()[0] {
+                b'4' => Target::Address([192, 0, 2, 1].into()),
+                _ => Target::Address(std::net::Ipv6Addr::LOCALHOST.into()),
+            },
+            weight: 1,
+            label: None,
+        };
+        let conditions = endpoints.split(',').map(condition).collect();
+        let mut pool = Pool::of(text, endpoints.split(',').map(endpoint).collect());
+        pool.weight = weight.parse().unwrap();
+        while let Some(mark) = marks.chars().next() {
+            let end = marks[1..].find(['@', ':', '#', '%', '^']).map_or(marks.len(), |it| it + 1);
+            let value = &marks[1..end];
+            match mark {
+                '@' => pool.at = Some(value.parse().unwrap()),
+                ':' => pool.serves = value.split('+').map(serves).collect(),
+                '#' => pool.tier = value.parse().unwrap(),
+                '%' => pool.trickle = value.parse().unwrap(),
+                _ => pool.fence = true,
+            }
+            marks = &marks[end..];
+        }
+        (pool, conditions)
+    }
+
+    fn serves(text: &str) -> Serves {
+        match text {
+            "*" => Serves::Any,
+            "EU" => Serves::Continent("EU".parse().unwrap()),
+            "64500" => Serves::Asn(64500),
+            _ if text.contains('/') => Serves::Prefix(text.parse().unwrap()),
+            _ if text.contains('-') => Serves::Subdivision(text.parse().unwrap()),
+            _ => Serves::Country(text.parse().unwrap()),
+        }
+    }
+
+    impl Case {
+        fn with(mut self, edit: impl FnOnce(&mut Self)) -> Self {
+            edit(&mut self);
+            self
+        }
+
+        fn decide(&self) -> Decision {
+            let costs = costs(&self.policy, &self.place, |_| None);
+            let class = Class::of(&self.policy, &self.place, &self.around, &costs);
+            choose(&self.policy, &class, &self.conditions, self.family, self.before.as_ref())
+                .decision
+        }
+
+        #[track_caller]
+        fn check(&self, expect: &str) {
+            let decision = self.decide();
+            let left = match decision.outcome {
+                Outcome::Draw(candidates) => {
+                    let sum: u64 = candidates.pools.iter().map(|it| it.weight).sum();
+                    assert_eq!(candidates.weight_sum, sum);
+                    let member = |it: &Member| format!("{}/{}", it.endpoint, it.ttl);
+                    let line = |it: &Candidate| {
+                        let members: Vec<_> = it.members.iter().map(member).collect();
+                        format!("{}={}:{}", it.pool, it.weight, members.join(","))
+                    };
+                    candidates.pools.iter().map(line).collect::<Vec<_>>().join(" ")
+                }
+                outcome => format!("{outcome:?}"),
+            };
+            assert_eq!(format!("{:?} {left}", decision.footing), expect);
+        }
+    }
+
+    #[test]
+    fn available_pools_keep_their_weights() {
+        let check = |pools, expect| case(pools).check(expect);
+        check("60=4 30=4 10=4", "Healthy 0=60:0/20 1=30:0/20 2=10:0/20");
+        check("60=4 30=4! 10=4", "Healthy 0=60:0/20 2=10:0/20");
+        check("60=4,4!,4 30=6", "Healthy 0=60:0/20,2/20");
+        check("60=4? 30=4", "Healthy 0=60:0/5 1=30:0/20");
+    }
+
+    #[test]
+    fn weight_zero_is_the_last_resort_of_its_tier() {
+        let check = |pools, expect| case(pools).check(expect);
+        check("0=4 30=4", "Healthy 1=30:0/20");
+        check("0=4 30=4!", "Healthy 0=1:0/20");
+        check("0=4 0=4", "Healthy 0=1:0/20 1=1:0/20");
+        check("0=4 30=4! 50=4#2", "Healthy 0=1:0/20");
+        // Failing open acts as if all were up, so the last resort is not needed.
+        check("0=4! 30=4!", "FailedOpen 1=30:0/5");
+    }
+
+    #[test]
+    fn nothing_left() {
+        let check = |all_down, expect| {
+            case("60=4! 30=4!,6").with(|it| it.policy.all_down = all_down).check(expect);
+        };
+        check(AllDown::ServeAll, "FailedOpen 0=60:0/5 1=30:0/5");
+        check(AllDown::Refuse, "Healthy NoReachableAuthority");
+        check(AllDown::Pool(1), "Fallback 1=30:0/5");
+        check(AllDown::LastGood, "FailedOpen 0=60:0/5 1=30:0/5");
+    }
+
+    #[test]
+    fn last_good_is_what_was_answered_while_something_was_up() {
+        let last_good = |it: &mut Case| it.policy.all_down = AllDown::LastGood;
+        let healthy = case("60=4 30=4!").with(last_good).decide();
+        let down = case("60=4! 30=4!").with(last_good).with(|it| it.before = Some(healthy));
+        down.check("LastGood 0=60:0/5");
+        // And it stays so, for as long as it lasts.
+        let still = down.decide();
+        case("60=4! 30=4!")
+            .with(last_good)
+            .with(|it| it.before = Some(still))
+            .check("LastGood 0=60:0/5");
+    }
+
+    #[test]
+    fn a_family_that_is_not_there_is_no_data() {
+        let check = |pools, all_down, family, expect| {
+            let edit = |it: &mut Case| (it.policy.all_down, it.family) = (all_down, family);
+            case(pools).with(edit).check(expect);
+        };
+        check("60=4! 30=4", AllDown::Refuse, Family::V6, "Healthy NoData");
+        check("60=4! 30=6!", AllDown::Pool(0), Family::V6, "Fallback NoDataFor(5)");
+        check("60=4", AllDown::ServeAll, Family::Name, "Healthy NoData");
+    }
+
+    #[test]
+    fn min_up_counts_the_whole_pool() {
+        let check = |pools, percent, expect| {
+            case(pools).with(|it| it.policy.min_up_percent = Some(percent)).check(expect);
+        };
+        check("60=4,4! 30=4", 50, "Healthy 0=60:0/20 1=30:0/20");
+        check("60=4,4! 30=4", 51, "Healthy 1=30:0/20");
+        check("60=4,6! 30=4", 51, "Healthy 1=30:0/20");
+    }
+
+    #[test]
+    fn the_most_specific_level_with_an_available_pool_wins() {
+        let client = |it: &mut Case| {
+            it.place = Place {
+                country: Some("DE".parse().unwrap()),
+                subdivision: Some("DE-BE".parse().unwrap()),
+                continent: Some("EU".parse().unwrap()),
+                asn: Some(64500),
+                at: None,
+            };
+            it.around = vec!["192.0.2.0/24".parse().unwrap(), "192.0.0.0/16".parse().unwrap()];
+        };
+        let check = |pools, expect| case(pools).with(client).check(expect);
+        check("1=4:* 2=4:EU 3=4:DE 4=4:DE-BE 5=4:64500", "Healthy 4=5:0/20");
+        check("1=4:* 2=4:EU 3=4:DE 4=4:DE-BE 5=4!:64500", "Healthy 3=4:0/20");
+        check("1=4:* 2=4:EU 3=4:DE 4=4!:DE-BE", "Healthy 2=3:0/20");
+        check("1=4:* 2=4:EU 3=4:FR", "Healthy 1=2:0/20");
+        check("1=4:* 3=4:FR+US", "Healthy 0=1:0/20");
+        check("1=4:64500 2=4:192.0.0.0/16 3=4:192.0.2.0/24", "Healthy 2=3:0/20");
+        check("1=4:64500 2=4:192.0.0.0/16 3=4!:192.0.2.0/24", "Healthy 1=2:0/20");
+        check("1=4:64500 3=4:198.51.100.0/24", "Healthy 0=1:0/20");
+        // At a wider level all that serve it are candidates, be they down at a narrower one or not.
+        check("1=4!:DE 2=4:DE+EU 3=4:EU", "Healthy 1=2:0/20");
+        check("1=4!:DE 2=4:EU 3=4:EU", "Healthy 1=2:0/20 2=3:0/20");
+        // Nobody serves the client: when all is down anyway, everybody does.
+        check("1=4:US 2=4:FR", "FailedOpen 0=1:0/5 1=2:0/5");
+    }
+
+    #[test]
+    fn clients_of_a_fence_go_nowhere_else() {
+        let german = |it: &mut Case| it.place.country = Some("DE".parse().unwrap());
+        let check = |pools, all_down, expect| {
+            case(pools).with(german).with(|it| it.policy.all_down = all_down).check(expect);
+        };
+        check("1=4:DE^ 2=4:*", AllDown::ServeAll, "Healthy 0=1:0/20");
+        check("1=4!:DE^ 2=4:*", AllDown::ServeAll, "FailedOpen 0=1:0/5");
+        check("1=4!:DE^ 2=4:*", AllDown::Refuse, "Healthy NoReachableAuthority");
+        check("1=4!:DE^ 2=4:*", AllDown::Pool(1), "Healthy NoReachableAuthority");
+        check("1=4!:DE^ 2=4:*", AllDown::Pool(0), "Fallback 0=1:0/5");
+        check("1=6:DE^ 2=4:*", AllDown::ServeAll, "Healthy NoData");
+        // Others are kept out of it.
+        let check = |pools, expect| case(pools).check(expect);
+        check("1=4:DE^ 2=4!:*", "FailedOpen 1=2:0/5");
+        check("1=4:DE^ 2=4!:FR", "FailedOpen 1=2:0/5");
+    }
+
+    #[test]
+    fn a_later_tier_waits_but_for_its_trickle() {
+        let check = |pools, expect| case(pools).check(expect);
+        check("1=4 2=4#2", "Healthy 0=1:0/20");
+        check("1=4! 2=4#2 3=4#3", "Healthy 1=2:0/20");
+        // Five percent of three is what it gets of three hundred.
+        check("1=4 2=4 7=4#2%500", "Healthy 0=9500:0/20 1=19000:0/20 2=1500:0/20");
+        check("1=4 2=4 7=4!#2%500", "Healthy 0=1:0/20 1=2:0/20");
+        check("1=4! 2=4! 7=4#2%500", "Healthy 2=7:0/20");
+    }
+
+    #[test]
+    fn the_nearest_and_those_within_the_slack() {
+        let pools = "1=4@50,8 2=4@52,13 3=4@40,-74";
+        let at = |it: &mut Case| it.place.at = Some("50.1,8.7".parse().unwrap());
+        let by = |by, slack| move |it: &mut Case| (it.policy.by, it.policy.slack) = (by, slack);
+        let check = |pools, how: (By, Slack), expect| {
+            case(pools).with(at).with(by(how.0, how.1)).check(expect);
+        };
+        let none = Slack::Absolute(0);
+        check(pools, (By::Distance, none), "Healthy 0=1:0/20");
+        check(pools, (By::Distance, Slack::Absolute(500_000)), "Healthy 0=1:0/20 1=2:0/20");
+        check("1=4!@50,8 2=4@52,13 3=4@40,-74", (By::Distance, none), "Healthy 1=2:0/20");
+        // 51 km and 370 km are 14.4 ms and 19.9 ms.
+        check(pools, (By::Latency, none), "Healthy 0=1:0/20");
+        check(pools, (By::Latency, Slack::Absolute(5_000)), "Healthy 0=1:0/20");
+        check(pools, (By::Latency, Slack::Percent(40)), "Healthy 0=1:0/20 1=2:0/20");
+        // Where the client is not known, the stage passes everything on.
+        case(pools).with(by(By::Distance, none)).check("Healthy 0=1:0/20 1=2:0/20 2=3:0/20");
+        // A tier comes before what is near.
+        check("1=4@50,8#2 2=4@52,13 3=4@40,-74", (By::Distance, none), "Healthy 1=2:0/20");
+    }
+}
