@@ -58,6 +58,15 @@ pub const ANSWERS_DEFAULT: usize = 8;
 /// What a trickle is measured in: so many parts are all clients.
 pub const TRICKLE_WHOLE: u64 = 10_000;
 
+/// What `slack` may add to the shortest round trip: more than any round trip on earth takes.
+pub const MARGIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Kilometres that `slack` may add to the shortest way: nothing is farther away on earth.
+pub const MARGIN_KM_MAX: u32 = 20_000;
+
+/// Percent that `slack` may add to the best.
+pub const MARGIN_PERCENT_MAX: u16 = 1000;
+
 /// Bits of an IPv4 address that tell a sticky client from others.
 pub const STICKY_V4_LEN: u8 = 24;
 
@@ -95,6 +104,12 @@ pub const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// Consecutive outcomes that `fall` or `rise` may ask for.
 pub const CHECK_COUNT_MAX: u64 = 1000;
+
+/// Samples that `latency.samples_min` may ask for.
+pub const LATENCY_SAMPLES_MIN_MAX: u64 = 1_000_000;
+
+/// The shortest `latency.half_life`: what is forgotten sooner was hardly measured.
+pub const LATENCY_HALF_LIFE_MIN: Duration = Duration::from_secs(1);
 
 /// The shortest `every` of a check: what is probed more often is a load and not a check.
 pub const CHECK_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -247,6 +262,10 @@ const _: () = {
     // A name's length and its labels are counted in a `u8`.
     assert!(NAME_LEN_MAX <= u8::MAX as usize && NAME_LABELS_MAX < NAME_LEN_MAX);
     assert!(ANSWERS_DEFAULT <= ANSWERS_MAX);
+    // A margin is counted in microseconds or metres in a `u32`, a trickle in a `u16`.
+    assert!(MARGIN_TIME_MAX.as_micros() <= u32::MAX as u128);
+    assert!(MARGIN_KM_MAX <= u32::MAX / 1000);
+    assert!(TRICKLE_WHOLE <= u16::MAX as u64);
     // Weights are scaled by trickles, and summed in a `u64`.
     assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * TRICKLE_WHOLE <= u64::MAX / 2);
     // A verdict is published within 100 ms, with room for the work itself.

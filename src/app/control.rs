@@ -7,7 +7,7 @@
 //!
 //! Not here: what a change means (`state`), and when files count as changed (`files`).
 
-use std::{future::pending, path::PathBuf, time::Duration};
+use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 use super::files::{Fingerprint, Watch};
 use crate::{
     clock,
-    compile::{self, Plan},
+    compile::{self, Atlas, Plan},
     health::{Prober, Report, Verdict},
     limits::{DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY},
     serve::Serving,
@@ -42,6 +42,8 @@ pub(super) enum End {
 pub(super) struct Control {
     /// The server file.
     pub(super) config: PathBuf,
+    /// What was read of places.
+    pub(super) atlas: Arc<Atlas>,
     pub(super) state: State,
     pub(super) publisher: Publisher,
     pub(super) prober: Prober,
@@ -166,12 +168,13 @@ impl Control {
             return;
         }
         let (config, seen) = (self.config.clone(), self.seen.clone());
+        let atlas = Arc::clone(&self.atlas);
         self.reload = Some(tokio::task::spawn_blocking(move || {
             if !forced && seen.holds() {
                 return Read::Same;
             }
             let began = clock::wall();
-            let (loaded, sources) = compile::load_with_sources(&config);
+            let (loaded, sources) = compile::load_with(&config, &atlas, began);
             let seen = Fingerprint::of(&sources, began);
             match loaded {
                 Ok(plan) => Read::Good(Box::new(plan), seen),

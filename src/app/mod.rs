@@ -34,7 +34,8 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    clock, compile,
+    clock,
+    compile::{self, Atlas},
     health::{self, Prober},
     limits::{CONTROL_THREADS, REPORTS_WAITING_MAX},
     serve::{Sockets, TcpLimits},
@@ -71,7 +72,9 @@ fn log_to_stderr() {
 /// Starts everything and stays until the end. An error is what keeps the server from starting.
 fn run(config: &Path) -> Result<ExitCode, String> {
     let began = clock::wall();
-    let plan = compile::load(config).map_err(|complaints| complaints.to_text())?;
+    let atlas = Arc::<Atlas>::default();
+    let (plan, _) = compile::load_with(config, &atlas, began);
+    let plan = plan.map_err(|complaints| complaints.to_text())?;
     let seen = Fingerprint::of(&plan.sources, began);
     let sockets = Sockets::bind(&plan.settings.listen).map_err(|error| error.to_string())?;
     raise_open_files();
@@ -103,6 +106,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         watch.look_again();
         let control = Control {
             config: config.to_owned(),
+            atlas,
             state,
             publisher,
             prober,

@@ -52,6 +52,8 @@ pub(super) struct Draft<'r> {
     /// Where the apex is said.
     place: Place,
     report: &'r Report,
+    /// How many complaints there were before.
+    complaints_before: usize,
     table: HashTable<OwnerIdx>,
     owners: Vec<Owner>,
     records: Vec<Record>,
@@ -66,6 +68,7 @@ impl<'r> Draft<'r> {
             apex,
             place,
             report,
+            complaints_before: report.count(),
             table: HashTable::new(),
             owners: Vec::new(),
             records: Vec::new(),
@@ -126,7 +129,8 @@ impl<'r> Draft<'r> {
         found.map(|it| &self.data[it.data.clone()])
     }
 
-    /// Complains of the whole, and builds the zone if there was nothing to complain of anywhere.
+    /// Complains of the whole, and builds the zone if there was nothing to complain of in it:
+    /// aliases are looked up even if another file is wrong.
     pub(super) fn finish(mut self) -> Option<PlannedZone> {
         self.records.sort_by_key(|it| (it.owner, it.rtype));
         self.check_soa();
@@ -139,7 +143,7 @@ impl<'r> Draft<'r> {
         self.check_below();
         self.check_servers();
         self.steered.iter().for_each(|it| self.check_steered(it));
-        (self.report.count() == 0).then(|| self.build())
+        (self.report.count() == self.complaints_before).then(|| self.build())
     }
 
     fn build(self) -> PlannedZone {

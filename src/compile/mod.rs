@@ -6,10 +6,11 @@
 //! - A [`Plan`] is right by construction; nobody validates it again.
 //!
 //! ```text
-//!   server file --server--> settings, regions, checks
-//!                                    \
-//!   *.yaml --yaml---> records, steer --draft--> zone::Builder --> Plan
-//!   *.zone --master-> records       /
+//!   server file --server--> settings, regions, checks, networks
+//!                                    \                      \
+//!   *.yaml --yaml---> records, steer --draft--> zone::Builder --aliases--> Plan
+//!   *.zone --master-> records       /                                     /
+//!   *.mmdb --geoip--> atlas ---------------------------------------------'
 //! ```
 //!
 //! Not here: how YAML becomes values (`config`), and what the plan is used for (`state`).
@@ -17,9 +18,13 @@
 pub mod facts;
 pub mod geoip;
 
+mod aliases;
+mod api;
+mod atlas;
 mod checks;
 mod draft;
 mod master;
+mod places;
 mod rdata;
 mod server;
 mod source;
@@ -27,13 +32,15 @@ mod steer;
 mod words;
 mod yaml;
 
+pub use atlas::Atlas;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -131,15 +138,20 @@ pub struct PlannedName {
 ///
 /// Says everything that is wrong with any of the files.
 pub fn load(path: &Path) -> Result<Plan, Complaints> {
-    load_with_sources(path).0
+    // Read at no known time, nothing is remembered, and nobody would ask for it.
+    load_with(path, &Atlas::default(), SystemTime::UNIX_EPOCH).0
 }
 
-/// Reads like [`load`], and says what was read or looked for, good or bad: who mends a file wants
-/// it read again.
-pub fn load_with_sources(path: &Path) -> (Result<Plan, Complaints>, Vec<PathBuf>) {
+/// The same for whoever does it again and again: what an atlas remembers is not read anew. `began`
+/// is now. Says also what was read or looked for, good or bad: who mends a file wants it read again.
+pub fn load_with(
+    path: &Path,
+    atlas: &Atlas,
+    began: SystemTime,
+) -> (Result<Plan, Complaints>, Vec<PathBuf>) {
     let report = Report::default();
     let mut sources = vec![path.to_owned()];
-    let plan = plan(path, &report, &mut sources);
+    let plan = plan(path, atlas, began, &report, &mut sources);
     let loaded = match (report.finish(), plan) {
         (Some(complaints), _) => Err(complaints),
         (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
@@ -147,7 +159,13 @@ pub fn load_with_sources(path: &Path) -> (Result<Plan, Complaints>, Vec<PathBuf>
     (loaded, sources)
 }
 
-fn plan(path: &Path, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Plan> {
+fn plan(
+    path: &Path,
+    atlas: &Atlas,
+    began: SystemTime,
+    report: &Report,
+    sources: &mut Vec<PathBuf>,
+) -> Option<Plan> {
     let source = Source::first(path, report)?;
     let server = server::read(&source, report, sources)?;
     let mut world = World {
@@ -157,6 +175,7 @@ fn plan(path: &Path, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Plan
         probes: checks::Probes::default(),
         sources,
         apexes: HashMap::new(),
+        aliases: Vec::new(),
     };
     let mut zones = Vec::with_capacity(server.zone_files.len());
     for (path, place) in server.zone_files {
@@ -168,20 +187,27 @@ fn plan(path: &Path, report: &Report, sources: &mut Vec<PathBuf>) -> Option<Plan
         };
         zones.extend(zone);
     }
+    aliases::check(&zones, &world);
     let World { probes, sources, .. } = world;
     let sources = sources.clone();
-    let geo = Arc::new(Geo::nowhere());
+    let base = atlas.base(&server.geoip, began, report)?;
+    if report.count() != 0 {
+        return None;
+    }
+    let geo = atlas.with_networks(&base, server.networks);
     Some(Plan { settings: server.settings, zones, geo, probes: probes.specs, sources })
 }
 
 /// What the zone files are read against.
 struct World<'r> {
     report: &'r Report,
-    regions: Vec<String>,
+    regions: Vec<places::Region>,
     checks: checks::Checks,
     probes: checks::Probes,
     sources: &'r mut Vec<PathBuf>,
     apexes: HashMap<Name, Place>,
+    /// What pools refer to in the place of endpoints.
+    aliases: Vec<aliases::Alias>,
 }
 
 impl World<'_> {

@@ -1,4 +1,4 @@
-//! The server file: settings, regions, checks, and which zone files there are.
+//! The server file: settings, regions, checks, and which files there are of zones and places.
 
 use std::{
     net::SocketAddr,
@@ -8,13 +8,19 @@ use std::{
 };
 
 use super::{
-    LatencySettings, Settings,
+    LatencySettings, Settings, api, atlas,
     checks::{self, Checks},
+    places::{self, Region},
+    say_number,
     source::{Source, source_error},
 };
-use crate::config::{
-    self, Field, Place, Report,
-    server::{ServerFile, listen_default},
+use crate::{
+    config::{
+        self, Field, Place, Report,
+        server::{LatencyFile, ServerFile, listen_default},
+    },
+    geo::{Networks, Prefix},
+    limits::{LATENCY_HALF_LIFE_MIN, LATENCY_SAMPLES_MIN_MAX},
 };
 
 const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
@@ -23,8 +29,11 @@ const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) settings: Settings,
-    pub(super) regions: Vec<String>,
+    pub(super) regions: Vec<Region>,
     pub(super) checks: Checks,
+    /// Where places come from, and what the operator knows besides.
+    pub(super) geoip: atlas::Sources,
+    pub(super) networks: Networks,
     /// Each with the place that names it.
     pub(super) zone_files: Vec<(PathBuf, Place)>,
 }
@@ -48,17 +57,19 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
         None if file.version.is_absent() => no_version(report, top),
         None => {}
     }
-    let regions = file.regions.given().into_iter().flat_map(|it| &it.0);
-    let regions = regions.filter_map(|(key, _)| key.given()).map(|it| (*it).to_owned()).collect();
+    let regions = places::regions(file.regions.given(), report);
+    let networks = places::networks(file.networks.given(), report);
+    let geoip = atlas::Sources::read(&file.geoip, folder, report, sources);
     let checks = checks::read(file.checks.given(), folder, report, sources);
     let wait = file.prober.given().and_then(|it| it.startup_wait.given());
+    let listen = listen(&file.listen, report);
     let settings = Settings {
-        listen: listen(&file.listen, report),
+        api: api::read(&file.api, folder, &listen, report, sources),
+        listen,
         user: user(&file.user, report),
         startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
-        api: None,
-        explain_from: Arc::default(),
-        latency: LatencySettings::default(),
+        explain_from: explain_from(&file.explain_from, report),
+        latency: latency(file.latency.given(), report),
     };
     if file.zones.is_absent() {
         no_zones(report, top);
@@ -67,7 +78,7 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
         zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources);
     }
-    Some(Server { settings, regions, checks, zone_files })
+    Some(Server { settings, regions, checks, geoip, networks, zone_files })
 }
 
 fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
@@ -115,6 +126,37 @@ fn user(field: &Field<&str>, report: &Report) -> Option<String> {
         bad_user(report, place);
     }
     Some((*user).to_owned())
+}
+
+fn explain_from(field: &Field<Vec<Field<&str>>>, report: &Report) -> Arc<[Prefix]> {
+    let mut prefixes: Vec<Prefix> = Vec::new();
+    for (place, text) in field.given().into_iter().flatten().filter_map(Field::placed) {
+        let Some(prefix) = places::prefix(place, text, report) else { continue };
+        if prefixes.contains(&prefix) {
+            explain_from_twice(report, place, text);
+        }
+        prefixes.push(prefix);
+    }
+    prefixes.into()
+}
+
+fn latency(file: Option<&LatencyFile>, report: &Report) -> LatencySettings {
+    let mut settings = LatencySettings::default();
+    let Some(file) = file else { return settings };
+    let samples = say_number(report, "samples_min", &file.samples_min, 1..=LATENCY_SAMPLES_MIN_MAX);
+    if let Some(samples) = samples.and_then(|it| u32::try_from(it).ok()) {
+        settings.samples_min = samples;
+    }
+    if let Some((place, half_life)) = file.half_life.placed() {
+        if half_life.0 < LATENCY_HALF_LIFE_MIN {
+            half_life_short(report, place);
+        }
+        settings.half_life = half_life.0;
+    }
+    if let Some(hysteresis) = file.hysteresis.given() {
+        settings.hysteresis_percent = hysteresis.0.into();
+    }
+    settings
 }
 
 /// A file, or the zone files of a folder in the order of their names.
@@ -211,6 +253,15 @@ fn listen_twice(report: &Report, place: Place, address: SocketAddr) {
 fn listen_nowhere(report: &Report, place: Place) {
     let hint = "name an address, or remove the key for all addresses on port 53";
     report.say(place, "the server would listen nowhere", hint);
+}
+
+fn explain_from_twice(report: &Report, place: Place, text: &str) {
+    report.say(place, format!("`{text}` is there twice"), "remove one");
+}
+
+fn half_life_short(report: &Report, place: Place) {
+    let hint = format!("the shortest is {}s", LATENCY_HALF_LIFE_MIN.as_secs());
+    report.say(place, "`half_life` is too short", hint);
 }
 
 fn bad_user(report: &Report, place: Place) {

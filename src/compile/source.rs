@@ -26,7 +26,7 @@ pub(super) struct Source {
 impl Source {
     /// Reads the file that the command line names.
     pub(super) fn first(path: &Path, report: &Report) -> Option<Self> {
-        match read(path) {
+        match read_octets(path) {
             Ok((text, changed)) => Some(Self::new(path, text, changed, report)?),
             Err(error) => {
                 let file = report.add_file(path.display().to_string(), "".into());
@@ -38,7 +38,7 @@ impl Source {
 
     /// Reads a file that is named at `place`.
     pub(super) fn read(path: &Path, place: Place, report: &Report) -> Option<Self> {
-        match read(path) {
+        match read_octets(path) {
             Ok((text, changed)) => Self::new(path, text, changed, report),
             Err(error) => {
                 source_error(report, place, path, &error);
@@ -70,7 +70,8 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> Result<(Vec<u8>, u64), Error> {
+/// The octets of a file, and when it was changed last, in seconds since 1970; 0 when nobody knows.
+pub(super) fn read_octets(path: &Path) -> Result<(Vec<u8>, u64), Error> {
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {

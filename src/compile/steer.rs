@@ -1,12 +1,18 @@
 //! Steering: from a `steer` block to a policy and the probes of its endpoints.
 //!
-//! Not here: what may stand beside a steered name (`draft`), and what a check is (`checks`).
+//! Not here: what may stand beside a steered name (`draft`), what a check is (`checks`), and what the
+//! names that pools may be have (`aliases`).
+
+mod order;
+mod serves;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     PlannedName, World,
+    aliases::Alias,
     checks::{Checks, Probes, Template, foreign_address, host_text, is_host},
+    places::Region,
     rdata::name_octets,
     say_number,
 };
@@ -15,10 +21,11 @@ use crate::{
         Field, Place, Report, suggest,
         zone::{EndpointFile, PoolFile, SteerFile},
     },
+    geo::Coordinates,
     health,
     ids::ProbeId,
     limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
-    steer::{AllDown, By, Endpoint, Policy, Pool, Serves, Slack, Target},
+    steer::{AllDown, By, Endpoint, Policy, Pool, Target},
     wire::Name,
 };
 
@@ -36,18 +43,27 @@ pub(super) fn plan(
     world: &mut World<'_>,
     origin: &Name,
 ) -> Option<(PlannedName, bool)> {
-    let World { report, regions, checks, probes, .. } = world;
-    let mut planner = Planner { report, regions, checks, probes, owner, origin };
+    let World { report, regions, checks, probes, aliases, .. } = world;
+    let mut planner = Planner { report, regions, checks, probes, aliases, owner, origin };
     planner.plan(place, ttl, file)
 }
 
 struct Planner<'w> {
     report: &'w Report,
-    regions: &'w [String],
+    regions: &'w [Region],
     checks: &'w Checks,
     probes: &'w mut Probes,
+    aliases: &'w mut Vec<Alias>,
     owner: &'w Name,
     origin: &'w Name,
+}
+
+/// A pool, and what the file says of it.
+struct Drafted<'f, 't> {
+    place: Place,
+    file: &'f PoolFile<'t>,
+    pool: Pool,
+    probes: Vec<Box<[ProbeId]>>,
 }
 
 /// What a pool's endpoints are.
@@ -65,7 +81,6 @@ impl<'w> Planner<'w> {
         ttl: u32,
         file: &SteerFile<'_>,
     ) -> Option<(PlannedName, bool)> {
-        self.refuse_later(file);
         let ttl_min = file.ttl_min.given().map_or(TTL_MIN_DEFAULT.min(ttl), |it| it.0);
         if ttl < ttl_min {
             self.ttl_min_above(file.ttl_min.place().unwrap_or(place), ttl_min, ttl);
@@ -75,60 +90,54 @@ impl<'w> Planner<'w> {
         let answers = answers.and_then(|it| u8::try_from(it).ok());
         let answers = answers.unwrap_or(u8::try_from(ANSWERS_DEFAULT).expect("a small number"));
 
-        let checks = self.checks_of(&file.check);
-        let mut pools = Vec::new();
-        let mut probes = Vec::new();
-        let mut cname = None;
-        for (key, pool) in file.pools.given().iter().flat_map(|it| &it.0) {
-            let (Some((place, name)), Some(pool)) = (key.placed(), pool.given()) else { continue };
-            let of_names = !pool.cname.is_absent();
-            let first = *cname.get_or_insert(of_names);
-            if first != of_names {
-                self.mixed_pools(place, name);
-            }
-            if let Some((pool, its_probes)) = self.pool(place, name, pool, &checks) {
-                pools.push(pool);
-                probes.push(its_probes);
-            }
-        }
+        let (drafted, cname) = self.pools(file);
         if file.pools.is_absent() || file.pools.given().is_some_and(|it| it.0.is_empty()) {
             self.no_pools(place);
-        } else if POOLS_MAX < pools.len() {
-            self.too_many_pools(file.pools.place().unwrap_or(place), pools.len());
+        } else if POOLS_MAX < drafted.len() {
+            self.too_many_pools(file.pools.place().unwrap_or(place), drafted.len());
         }
-        if pools.is_empty() {
+        if drafted.is_empty() {
             return None;
         }
+        self.check_trickles(&drafted);
+        self.check_fences(&drafted);
+        let by = self.by(&file.by);
+        self.check_regions(file.by.place().unwrap_or(place), by, &drafted);
+        let slack = self.slack(&file.slack, by);
+        let (pools, probes): (Vec<Pool>, _) =
+            drafted.into_iter().map(|it| (it.pool, it.probes)).unzip();
         let policy = Policy {
             ttl,
             ttl_min,
             answers,
-            by: By::Weight,
-            slack: Slack::Absolute(0),
-            sticky: false,
+            by: by.unwrap_or(By::Weight),
+            slack,
+            sticky: self.sticky(&file.sticky),
             all_down: self.all_down(&file.all_down, &pools),
             min_up_percent: file.min_up.given().map(|it| it.0),
             pools: pools.into(),
         };
         let owner = self.owner.clone();
-        Some((PlannedName { owner, policy: policy.into(), probes }, cname == Some(true)))
+        Some((PlannedName { owner, policy: policy.into(), probes }, cname))
     }
 
-    fn refuse_later(&self, file: &SteerFile<'_>) {
-        match file.by.placed() {
-            None | Some((_, &"weight")) => {}
-            Some((place, &it @ ("latency" | "distance"))) => {
-                self.later(place, &format!("by: {it}"), "write `by: weight`, or leave it out");
+    /// The pools, and whether they are of CNAME.
+    fn pools<'f, 't>(&mut self, file: &'f SteerFile<'t>) -> (Vec<Drafted<'f, 't>>, bool) {
+        let checks = self.checks_of(&file.check);
+        let mut drafted = Vec::new();
+        let mut cname = None;
+        for (key, pool) in file.pools.given().iter().flat_map(|it| &it.0) {
+            let (Some((place, name)), Some(file)) = (key.placed(), pool.given()) else { continue };
+            let of_names = !file.cname.is_absent();
+            let first = *cname.get_or_insert(of_names);
+            if first != of_names {
+                self.mixed_pools(place, name);
             }
-            Some((place, it)) => self.no_such_word(place, "by", it, &["weight"]),
-        }
-        match file.sticky.placed() {
-            None | Some((_, &"none")) => {}
-            Some((place, &"client")) => {
-                self.later(place, "sticky: client", "write `sticky: none`, or leave it out");
+            if let Some((pool, probes)) = self.pool(place, name, file, &checks) {
+                drafted.push(Drafted { place, file, pool, probes });
             }
-            Some((place, it)) => self.no_such_word(place, "sticky", it, &["none"]),
         }
+        (drafted, cname == Some(true))
     }
 
     fn all_down(&self, field: &Field<&str>, pools: &[Pool]) -> AllDown {
@@ -137,18 +146,15 @@ impl<'w> Planner<'w> {
         match *word {
             "serve_all" => return AllDown::ServeAll,
             "refuse" => return AllDown::Refuse,
-            "last_good" => {
-                let hint = "write `serve_all`, `refuse` or the name of a pool";
-                self.later(place, "all_down: last_good", hint);
-                return AllDown::ServeAll;
-            }
+            "last_good" => return AllDown::LastGood,
             _ => {}
         }
         if let Some(idx) = pools.iter().position(|it| *it.name == **word) {
             return AllDown::Pool(u16::try_from(idx).unwrap_or(u16::MAX));
         }
         let names = pools.iter().map(|it| &*it.name);
-        let words: Vec<&str> = ["serve_all", "refuse"].into_iter().chain(names).collect();
+        let words: Vec<&str> =
+            ["serve_all", "last_good", "refuse"].into_iter().chain(names).collect();
         self.no_such_word(place, "all_down", word, &words);
         AllDown::ServeAll
     }
@@ -166,6 +172,42 @@ impl<'w> Planner<'w> {
         let own = (!file.check.is_absent()).then(|| self.checks_of(&file.check));
         let checks = own.as_deref().unwrap_or(checks);
 
+        let (endpoints, probes) = match file.alias.placed() {
+            Some((at, text)) => self.alias(at, text, file).into_iter().unzip(),
+            None => self.endpoints(name, file, checks),
+        };
+        let addresses = file.a.place().or(file.aaaa.place());
+        if let (Some(alias), Some(_)) = (file.alias.place(), addresses.or(file.cname.place())) {
+            self.alias_beside(alias, name);
+        } else if let (Some(cname), Some(_)) = (file.cname.place(), addresses) {
+            self.mixed_endpoints(cname, name);
+        } else if addresses.is_none() && file.cname.is_absent() && file.alias.is_absent() {
+            self.empty_pool(place, name);
+        }
+        if POOL_ENDPOINTS_MAX < endpoints.len() {
+            self.too_many_endpoints(place, name, endpoints.len());
+        }
+        let tier = say_number(self.report, "tier", &file.tier, 1..=u64::from(u16::MAX));
+        let pool = Pool {
+            name: name.into(),
+            at: region.as_deref().and_then(|it| self.at(it)),
+            region,
+            weight,
+            tier: tier.and_then(|it| u16::try_from(it).ok()).unwrap_or(1),
+            trickle: file.trickle.given().map_or(0, |it| it.0),
+            serves: self.serves(&file.serves),
+            fence: self.fence(file),
+            endpoints: endpoints.into(),
+        };
+        (!pool.endpoints.is_empty()).then_some((pool, probes))
+    }
+
+    fn endpoints(
+        &mut self,
+        pool: &str,
+        file: &PoolFile<'_>,
+        checks: &[&Template],
+    ) -> (Vec<Endpoint>, Vec<Box<[ProbeId]>>) {
         let mut endpoints = Vec::new();
         let mut probes = Vec::new();
         let families =
@@ -175,34 +217,34 @@ impl<'w> Planner<'w> {
                 let Some((place, endpoint)) = endpoint.placed() else { continue };
                 if let Some((endpoint, its)) = self.endpoint(place, endpoint, family, checks) {
                     if endpoints.iter().any(|it: &Endpoint| it.target == endpoint.target) {
-                        self.endpoint_twice(place, name, &endpoint.target);
+                        self.endpoint_twice(place, pool, &endpoint.target);
                     }
                     endpoints.push(endpoint);
                     probes.push(its);
                 }
             }
         }
-        let addresses = file.a.place().or(file.aaaa.place());
-        if let (Some(cname), Some(_)) = (file.cname.place(), addresses) {
-            self.mixed_endpoints(cname, name);
-        } else if addresses.is_none() && file.cname.is_absent() {
-            self.empty_pool(place, name);
+        (endpoints, probes)
+    }
+
+    /// The one endpoint of a pool that is another name. It has no probes: what is known of it is
+    /// known of its name.
+    fn alias(
+        &mut self,
+        place: Place,
+        text: &str,
+        file: &PoolFile<'_>,
+    ) -> Option<(Endpoint, Box<[ProbeId]>)> {
+        if let Some(check) = file.check.place() {
+            self.alias_checked(check);
         }
-        if POOL_ENDPOINTS_MAX < endpoints.len() {
-            self.too_many_endpoints(place, name, endpoints.len());
-        }
-        let pool = Pool {
-            name: name.into(),
-            region,
-            at: None,
-            weight,
-            tier: 1,
-            trickle: 0,
-            serves: Box::new([Serves::Any]),
-            fence: false,
-            endpoints: endpoints.into(),
-        };
-        (!pool.endpoints.is_empty()).then_some((pool, probes))
+        let octets = name_octets(text, Some(self.origin))
+            .map_err(|(message, hint)| self.bad_target(place, text, &message, hint))
+            .ok()?;
+        let target = Name::from_wire(&octets)?;
+        self.aliases.push(Alias { place, owner: self.owner.clone(), target: target.clone() });
+        let endpoint = Endpoint { target: Target::Alias(target), weight: 1, label: None };
+        Some((endpoint, Box::default()))
     }
 
     /// The region of a pool: what it says, else what it is named after.
@@ -213,11 +255,16 @@ impl<'w> Planner<'w> {
             None => (place, name, false),
         };
         // Where no regions are declared there are those that pools are named after.
-        if self.regions.is_empty() || self.regions.iter().any(|it| it == region) {
+        if self.regions.is_empty() || self.regions.iter().any(|it| it.name == region) {
             return Some(region.into());
         }
         self.undeclared_region(place, region, said);
         None
+    }
+
+    /// Where a region is.
+    fn at(&self, region: &str) -> Option<Coordinates> {
+        self.regions.iter().find(|it| it.name == region).and_then(|it| it.at)
     }
 
     fn endpoint(
@@ -309,10 +356,6 @@ impl<'w> Planner<'w> {
 // ---- Complaints ----
 
 impl Planner<'_> {
-    fn later(&self, place: Place, what: &str, hint: &str) {
-        self.report.say(place, format!("`{what}` is not supported yet"), hint);
-    }
-
     fn no_such_word(&self, place: Place, key: &str, word: &str, words: &[&str]) {
         let hint = suggest(word, words.iter().copied(), "write one of");
         self.report.say(place, format!("`{key}` can not be `{word}`"), hint);
@@ -346,7 +389,17 @@ impl Planner<'_> {
 
     fn empty_pool(&self, place: Place, pool: &str) {
         let message = format!("the pool `{pool}` has no endpoints");
-        self.report.say(place, message, "give it `A`, `AAAA` or `CNAME`");
+        self.report.say(place, message, "give it `A`, `AAAA`, `CNAME` or `alias`");
+    }
+
+    fn alias_beside(&self, place: Place, pool: &str) {
+        let message = format!("the pool `{pool}` has an alias beside endpoints");
+        self.report.say(place, message, "make it two pools, or remove one of the two");
+    }
+
+    fn alias_checked(&self, place: Place) {
+        let message = "a pool with an alias has no checks of its own";
+        self.report.say(place, message, "give the checks to the name that the alias leads to");
     }
 
     fn too_many_endpoints(&self, place: Place, pool: &str, count: usize) {
@@ -364,7 +417,7 @@ impl Planner<'_> {
     }
 
     fn undeclared_region(&self, place: Place, region: &str, said: bool) {
-        let regions = self.regions.iter().map(String::as_str);
+        let regions = self.regions.iter().map(|it| it.name.as_str());
         let near = suggest(region, regions, "declared are");
         let hint = if said || near.starts_with("did") {
             near

@@ -7,23 +7,18 @@
 pub(super) fn later(name: &str) -> &'static [&'static str] {
     match name {
         "the server file" => &[
-            "geoip",
-            "networks",
-            "api",
             "tls",
             "proxy_from",
             "rate_limit",
             "cookies",
             "identity",
-            "explain_from",
-            "latency",
             "webhooks",
             "log_answers",
             "state",
             "defaults",
         ],
         "`prober`" => &["control", "blind_above", "blind_for"],
-        "a region" => &["at", "capacity"],
+        "a region" => &["capacity"],
         "a check" => &[
             "tls", "dns", "icmp", "grpc", "exec", "push", "all_of", "any_of", "at_least", "invert",
             "flap",
@@ -32,8 +27,8 @@ pub(super) fn later(name: &str) -> &'static [&'static str] {
         "`https`" => &["body_regex", "json", "within", "cert", "key", "expires_in"],
         "`tcp`" => &["send", "expect"],
         "the zone file" => &["defaults", "dnssec"],
-        "`steer`" => &["slack", "eject_max", "slo", "ramp", "demand"],
-        "a pool" => &["tier", "trickle", "serves", "fence", "alias", "ramp"],
+        "`steer`" => &["eject_max", "slo", "ramp", "demand"],
+        "a pool" => &["ramp"],
         _ => &[],
     }
 }

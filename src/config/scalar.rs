@@ -1,10 +1,12 @@
-//! Scalars of a syntax of their own: durations, TTLs, percentages, status codes.
+//! Scalars of a syntax of their own: durations, TTLs, percentages, margins, status codes.
 
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-use crate::limits::{DURATION_MAX, TTL_MAX};
+use crate::limits::{
+    DURATION_MAX, MARGIN_KM_MAX, MARGIN_PERCENT_MAX, MARGIN_TIME_MAX, TRICKLE_WHOLE, TTL_MAX,
+};
 
 /// A duration, at most [`DURATION_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,23 @@ pub struct Ttl(pub u32);
 /// A share in whole percent, `1..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percent(pub u8);
+
+/// A share in ten-thousandths, above none and below all; written in percent, `0.5%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trickle(pub u16);
+
+/// How much worse than the best is still good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Margin {
+    /// Not at all.
+    None,
+    /// So many microseconds, at most [`MARGIN_TIME_MAX`].
+    Micros(u32),
+    /// So many metres, at most [`MARGIN_KM_MAX`].
+    Metres(u32),
+    /// So many percent of the best, at most [`MARGIN_PERCENT_MAX`].
+    Percent(u16),
+}
 
 /// Status codes of HTTP, ends included, within `100..=599`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +87,31 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
+impl<'de> Deserialize<'de> for Trickle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        trickle(text).map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is no part of the clients\nwrite a percentage from `0.01%` to `99.99%`"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Margin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        margin(text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` does not say how much worse is still good\nwrite a time such as `10ms` \
+                 (at most {}s), a distance such as `200km` (at most {MARGIN_KM_MAX}km), or a part \
+                 such as `15%` (at most {MARGIN_PERCENT_MAX}%)",
+                MARGIN_TIME_MAX.as_secs()
+            ))
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
@@ -100,6 +144,38 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// Reads `5%`, `0.5%` or `0.05%`, as ten-thousandths.
+fn trickle(text: &str) -> Option<u16> {
+    let number = text.strip_suffix('%')?;
+    let (whole, parts) = number.split_once('.').unwrap_or((number, "0"));
+    if !is_digits(whole) || !is_digits(parts) || 2 < parts.len() {
+        return None;
+    }
+    let hundredths: u16 = format!("{parts:0<2}").parse().ok()?;
+    let sum = whole.parse::<u16>().ok()?.checked_mul(100)?.checked_add(hundredths)?;
+    (1..TRICKLE_WHOLE).contains(&u64::from(sum)).then_some(sum)
+}
+
+/// Reads `10ms`, `1s`, `200km`, `15%` or `0`. Seconds without a unit are none: a distance could be
+/// meant.
+fn margin(text: &str) -> Option<Margin> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u32 = number.parse().ok()?;
+    match unit {
+        "" if number == 0 => Some(Margin::None),
+        "ms" | "s" => {
+            let time = duration(text).filter(|it| *it <= MARGIN_TIME_MAX)?;
+            u32::try_from(time.as_micros()).ok().map(Margin::Micros)
+        }
+        "km" => (number <= MARGIN_KM_MAX).then(|| Margin::Metres(1000 * number)),
+        "%" => {
+            u16::try_from(number).ok().filter(|it| *it <= MARGIN_PERCENT_MAX).map(Margin::Percent)
+        }
+        _ => None,
+    }
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit())
 }
@@ -123,5 +199,33 @@ mod tests {
             check(text, None);
         }
         check("18446744073709551615d", None);
+    }
+
+    #[test]
+    fn trickles() {
+        let check = |text, parts: Option<u16>| assert_eq!(trickle(text), parts, "{text}");
+        check("5%", Some(500));
+        check("0.5%", Some(50));
+        check("0.05%", Some(5));
+        check("12.34%", Some(1234));
+        check("99.99%", Some(9999));
+        for text in ["", "%", "5", "0%", "0.00%", "0.001%", "100%", ".5%", "5.%", "-1%", "1e1%"] {
+            check(text, None);
+        }
+        check("99999999999%", None);
+    }
+
+    #[test]
+    fn margins() {
+        let check = |text, expect: Option<Margin>| assert_eq!(margin(text), expect, "{text}");
+        check("0", Some(Margin::None));
+        check("10ms", Some(Margin::Micros(10_000)));
+        check("1s", Some(Margin::Micros(1_000_000)));
+        check("200km", Some(Margin::Metres(200_000)));
+        check("15%", Some(Margin::Percent(15)));
+        for text in ["", "10", "ms", "1m", "11s", "20001km", "1001%", "-5%", "1.5km", "5 %", "1e9s"]
+        {
+            check(text, None);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::{Entries, Field, Lasting, Status};
+use super::{Entries, Field, Lasting, Percent, Status};
 
 /// `evenkeel.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -18,9 +18,15 @@ pub struct ServerFile<'t> {
     /// Folders and files.
     #[serde(borrow)]
     pub zones: Field<Vec<Field<&'t str>>>,
+    /// Files that tell the places of addresses.
+    #[serde(borrow)]
+    pub geoip: Field<Vec<Field<&'t str>>>,
+    /// What the operator knows of networks.
+    #[serde(borrow)]
+    pub networks: Field<Entries<'t, NetworkFile<'t>>>,
     /// The regions that pools may be in.
     #[serde(borrow)]
-    pub regions: Field<Entries<'t, RegionFile>>,
+    pub regions: Field<Entries<'t, RegionFile<'t>>>,
     /// The checks that pools and endpoints may name.
     #[serde(borrow)]
     pub checks: Field<Entries<'t, CheckFile<'t>>>,
@@ -29,12 +35,76 @@ pub struct ServerFile<'t> {
     pub user: Field<&'t str>,
     /// The prober.
     pub prober: Field<ProberFile>,
+    /// The API.
+    #[serde(borrow)]
+    pub api: Field<ApiFile<'t>>,
+    /// Who may ask why.
+    #[serde(borrow)]
+    pub explain_from: Field<Vec<Field<&'t str>>>,
+    /// How measured round trips are taken.
+    pub latency: Field<LatencyFile>,
 }
 
-/// A region: in this version, its name.
+/// What is known of a network.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "a region")]
-pub struct RegionFile {}
+#[serde(default, rename = "a network", bound(deserialize = "'de: 't"))]
+pub struct NetworkFile<'t> {
+    /// Its country.
+    #[serde(borrow)]
+    pub country: Field<&'t str>,
+    /// The part of that country.
+    #[serde(borrow)]
+    pub subdivision: Field<&'t str>,
+    /// The autonomous system.
+    #[serde(borrow)]
+    pub asn: Field<&'t str>,
+    /// Where it is.
+    #[serde(borrow)]
+    pub at: Field<AtFile<'t>>,
+}
+
+/// A region.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a region", bound(deserialize = "'de: 't"))]
+pub struct RegionFile<'t> {
+    /// Where it is.
+    #[serde(borrow)]
+    pub at: Field<AtFile<'t>>,
+}
+
+/// A point on the earth.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 't"))]
+pub enum AtFile<'t> {
+    /// A region of a public cloud.
+    Text(&'t str),
+    /// Degrees north and east.
+    List(#[serde(borrow)] Vec<Field<&'t str>>),
+}
+
+/// The API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`api`", bound(deserialize = "'de: 't"))]
+pub struct ApiFile<'t> {
+    /// Where it listens.
+    #[serde(borrow)]
+    pub listen: Field<&'t str>,
+    /// A file with what a caller has to know.
+    #[serde(borrow)]
+    pub token_file: Field<&'t str>,
+}
+
+/// How measured round trips are taken.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`latency`")]
+pub struct LatencyFile {
+    /// Samples below which a round trip does not count.
+    pub samples_min: Field<u64>,
+    /// The time in which a sample loses half of its weight.
+    pub half_life: Field<Lasting>,
+    /// By how much a round trip has to change.
+    pub hysteresis: Field<Percent>,
+}
 
 /// The prober.
 #[derive(Debug, Default, Deserialize)]

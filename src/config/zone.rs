@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Entries, Field, Key, Percent, Ttl};
+use super::{Entries, Field, Key, Margin, Percent, Trickle, Ttl};
 
 /// `zones/*.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +88,8 @@ pub struct TtlSetFile<'t> {
 pub struct SteerFile<'t> {
     /// What decides between pools.
     pub by: Field<&'t str>,
+    /// How much farther than the nearest still counts as near.
+    pub slack: Field<Margin>,
     /// The checks that all must pass.
     #[serde(borrow)]
     pub check: Field<Vec<Field<&'t str>>>,
@@ -116,9 +118,21 @@ pub struct PoolFile<'t> {
     pub region: Field<&'t str>,
     /// Its share.
     pub weight: Field<u64>,
+    /// When its turn comes.
+    pub tier: Field<u64>,
+    /// What it gets even before that.
+    pub trickle: Field<Trickle>,
+    /// Whom it serves.
+    #[serde(borrow)]
+    pub serves: Field<Vec<Field<&'t str>>>,
+    /// Whether those go nowhere else.
+    pub fence: Field<bool>,
     /// The checks that all must pass.
     #[serde(borrow)]
     pub check: Field<Vec<Field<&'t str>>>,
+    /// Another name of this server.
+    #[serde(borrow)]
+    pub alias: Field<&'t str>,
     /// IPv4 endpoints.
     #[serde(borrow, rename = "A")]
     pub a: Field<Vec<Field<EndpointFile<'t>>>>,

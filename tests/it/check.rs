@@ -10,6 +10,7 @@ use evenkeel::{
 use tempfile::TempDir;
 
 mod complaints;
+mod keys;
 
 const SERVER: &str = "\
 version: 1
@@ -163,7 +164,7 @@ const TWELVE: &[(&str, &str)] = &[
 version: 1
 lisen: [\"127.0.0.1:5300\"]
 zones: zones/
-geoip: []
+identity: ns1
 regions: { us-east-1: {}, eu-west-1: {} }
 checks:
   web:
@@ -227,7 +228,7 @@ fn all_mistakes_in_one_run() {
         .collect();
     let expect = [
         "evenkeel.yaml:2:1: unknown key `lisen` in the server file",
-        "evenkeel.yaml:4:1: `geoip` is not supported yet",
+        "evenkeel.yaml:4:1: `identity` is not supported yet",
         "evenkeel.yaml:10:14: `timeout` (3s) is not less than `every` (3s)",
         "zones/example.com.yaml:6:3: the name `www.example.com.` is there twice",
         "zones/example.com.yaml:7:19: `alias.example.com.` has a CNAME beside other data (TXT)",
