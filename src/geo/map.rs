@@ -42,7 +42,7 @@ pub struct Located<'g> {
 }
 
 /// The places of all addresses of both families.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Geo {
     /// IPv4, which wrapped IPv4 addresses are looked up in too.
     pub v4: Ranges<u32, PlaceId>,

@@ -10,8 +10,13 @@ const SERVER: &str = "\
 version: 1
 listen: [\"127.0.0.1:0\"]
 zones: [z.yaml, z.zone]
-regions: { us: {}, eu: {} }
+regions: { us: { at: aws/us-east-1 }, eu: { at: [53.35, -6.26] } }
 user: nobody
+geoip: []
+networks: { 10.0.0.0/8: { country: DE, subdivision: BE, asn: AS64512, at: [52.5, 13.4] } }
+api: { listen: \"127.0.0.1:8053\" }
+explain_from: [127.0.0.0/8, \"::1\"]
+latency: { samples_min: 20, half_life: 1h, hysteresis: 15% }
 checks:
   web: { https: { path: /health, status: [200-299, 301], headers: { A: b } }, every: 10s, fall: 2 }
   db: { tcp: {}, target: \"db.example:5432\" }
@@ -37,6 +42,16 @@ records:
       pools:
         us: { weight: 60, A: [192.0.2.1, { address: 192.0.2.2, weight: 3 }] }
         eu: { AAAA: \"2001:db8::1\" }
+  near:
+    steer:
+      by: latency
+      slack: 10ms
+      sticky: client
+      all_down: last_good
+      pools:
+        us: { serves: [US-CA, AS64500, country:SA, 192.0.2.0/24, EU], fence: true, A: 192.0.2.1 }
+        eu: { tier: 2, trickle: 0.5%, alias: www }
+        x: { region: none, alias: ns1 }
 ";
 
 const MASTER: &str = "\
@@ -106,6 +121,9 @@ const PIECES: &[&str] = &[
     "DNAME",
     "steer",
     "pools",
+    "serves",
+    "alias: near",
+    "alias: www",
 ];
 
 fn load(folder: &TempDir, server: &str, zone: &str, master: &str) {

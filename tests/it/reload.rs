@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     load::Load,
-    process::until,
+    process::{evenkeel, until},
     server::{Server, question},
 };
 
@@ -93,6 +93,40 @@ fn sighup_reloads_as_well() {
     assert!(server.stop().0.success());
 }
 
+/// A file of places is replaced by renaming and in place; a damaged one changes nothing.
+#[test]
+fn places_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, octets: &[u8]| std::fs::write(folder.path().join(name), octets).unwrap();
+    let told = |name: &str| std::fs::read(format!("tests/geoip/{name}")).unwrap();
+    put("evenkeel.yaml", format!("{CONFIG}geoip: places.mmdb\n").as_bytes());
+    std::fs::create_dir(folder.path().join("zones")).unwrap();
+    let steer = "steer: { pools: { x: { serves: US, A: 198.51.100.1 }, y: { A: 198.51.100.2 } } }";
+    let with_steer = zone(0).replace("{ A: 198.51.100.0 }", &format!("{{ {steer} }}"));
+    put("zones/example.com.yaml", with_steer.as_bytes());
+    put("places.mmdb", &told("documentation.mmdb"));
+    let mut server = Server::start_in(Arc::new(folder));
+    assert_eq!(address_for(&server, "192.0.2.0/27"), "198.51.100.1");
+
+    // Another database knows nothing of the client.
+    let path = server.path("places.mmdb");
+    std::fs::write(server.path("new"), told("GeoLite2-ASN-Test.mmdb")).unwrap();
+    std::fs::rename(server.path("new"), &path).unwrap();
+    server.wait_for_log("reloaded", 0);
+    until("the new place", || address_for(&server, "192.0.2.0/27") == "198.51.100.2");
+
+    let logged = server.log().len();
+    std::fs::write(&path, &told("documentation.mmdb")[..1000]).unwrap();
+    let complaint = server.wait_for_log("does not tell places", logged);
+    assert!(complaint.contains("evenkeel.yaml:4:8:"), "{complaint}");
+    assert_eq!(address_for(&server, "192.0.2.0/27"), "198.51.100.2");
+
+    std::fs::write(&path, told("documentation.mmdb")).unwrap();
+    server.wait_for_log("reloaded", logged);
+    until("the old place", || address_for(&server, "192.0.2.0/27") == "198.51.100.1");
+    assert!(server.stop().0.success());
+}
+
 #[test]
 fn a_new_file_with_a_mistake_is_read_again_when_it_is_mended() {
     let mut server = start();
@@ -155,6 +189,18 @@ fn killed_and_started_again_it_answers_the_same() {
     let server = Server::start_in(folder);
     assert_eq!(server.ask("www.example.com.", RecordType::A).answers, before);
     assert!(server.stop().0.success());
+}
+
+/// What a client of this network gets.
+fn address_for(server: &Server, client: &str) -> String {
+    let output = evenkeel()
+        .args(["query", "www.example.com", "A", "--client", client, "--at"])
+        .arg(server.address.to_string())
+        .output()
+        .expect("the command under test is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let found = ["198.51.100.1", "198.51.100.2"].into_iter().find(|it| said.contains(it));
+    found.unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
 fn address(server: &Server) -> String {

@@ -98,7 +98,8 @@ impl Planner<'_> {
 impl Planner<'_> {
     fn no_clients(&self, place: Place, text: &str) {
         let hint = "write `192.0.2.0/24`, `AS64500`, `US-CA`, `US`, a continent (`AF`, `AN`, `AS`, \
-                    `EU`, `NA`, `OC`, `SA`) or `*`";
+                    `EU`, `NA`, `OC`, `SA`) or `*`; `country:SA` is a country with the code of a \
+                    continent";
         self.report.say(place, format!("`{text}` is nobody whom a pool could serve"), hint);
     }
 

@@ -454,12 +454,12 @@ fn what_the_keys_become() {
     );
     assert_eq!(policy.all_down, AllDown::LastGood);
     let [us, eu, far] = &*policy.pools else { panic!("three pools") };
-    let serves = [
+    let whom = [
         Serves::Asn(64500),
         Serves::Continent(Continent::Sa),
         Serves::Country("SA".parse().unwrap()),
     ];
-    assert_eq!((&*us.serves, us.fence, us.tier, us.trickle), (&serves[..], true, 1, 0));
+    assert_eq!((&*us.serves, us.fence, us.tier, us.trickle), (&whom[..], true, 1, 0));
     assert_eq!(us.at.map(|it| it.to_string()).as_deref(), Some("38.95, -77.46"));
     assert_eq!((&*eu.serves, eu.fence, eu.tier, eu.trickle), (&[Serves::Any][..], false, 2, 50));
     assert_eq!(eu.at, Coordinates::new(53.35, -6.26));
