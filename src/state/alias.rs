@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::apply::Place;
+use super::Place;
 use crate::{
     compile::Plan,
     ids::{SteeredId, ZoneId},

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    Place,
     alias::{AliasTo, Aliases},
     decide::{Conditions, Decider},
 };
@@ -70,9 +71,6 @@ impl fmt::Display for Event {
         }
     }
 }
-
-/// A steered name's place in the plan.
-pub(super) type Place = (ZoneId, SteeredId);
 
 /// What is known now.
 #[derive(Debug)]

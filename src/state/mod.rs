@@ -27,3 +27,8 @@ mod publish;
 
 pub use apply::{Change, Effects, Event, State};
 pub use publish::Publisher;
+
+use crate::ids::{SteeredId, ZoneId};
+
+/// A steered name's place in the plan.
+type Place = (ZoneId, SteeredId);

@@ -19,10 +19,13 @@
 //! - `world` begins with no files and no verdicts; whatever follows holds until the next `world`.
 //! - `verdicts` are of targets, by address or host: `up` or `down`, and `shaky` while a change is
 //!   in sight. Who is not named is `unknown`; with `cold` the first round of probes still goes on.
+//!   `then` is what is found after that: who is not named stays as he was.
 //! - `ask` has a name, a type, and words: `size=N` (of EDNS), `edns=V` (its version), `do`,
-//!   `subnet=NET/LEN`, `tcp`, `class=N`, `opcode=N`, `rd`. Without a word of EDNS there is none.
+//!   `subnet=NET/LEN`, `client=ADDRESS`, `tcp`, `class=N`, `opcode=N`, `rd`. Without a word of EDNS
+//!   there is none.
 //! - Where something is steered the question is asked many times; different replies are told apart
 //!   by a line `or`. A set's records are in order, whatever order they came in.
+//! - The same stands in the manual, in blocks that begin with three backticks and `case`.
 //! - `UPDATE_EXPECT=1` writes down what is said now; read the difference before it is believed.
 //!
 //! *Not here:* how often each of several answers comes (`steer::draw`, `failover`), and equality
@@ -33,13 +36,14 @@ use std::{
     fmt::Write as _,
     fs,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use evenkeel::{
     compile,
     counters::Counters,
-    health::{Outcome, Report, Status, Target, Verdict, Why},
+    health::{Outcome, ProbeSpec, Report, Status, Target, Verdict, Why},
     limits::TCP_MESSAGE_LEN_MAX,
     serve::{Client, Engine},
     snapshot::Snapshot,
@@ -58,9 +62,12 @@ use hickory_proto::{
 /// missed in one run of 10^8.
 const DRAWS: usize = 2000;
 
+/// Documents with cases in them.
+const DOCUMENTS: [&str; 1] = ["docs/steering.md"];
+
 #[test]
 fn answers_are_as_written_down() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers");
+    let folder = root_folder().join("tests/answers");
     let mut paths: Vec<_> = fs::read_dir(&folder)
         .expect("the cases are in the tree")
         .map(|entry| entry.expect("a folder can be read").path())
@@ -71,15 +78,48 @@ fn answers_are_as_written_down() {
         let text = fs::read_to_string(&path).expect("a case is text");
         let (questions, now) = check(&text);
         asked += questions;
-        if now != text && std::env::var_os("UPDATE_EXPECT").is_some() {
-            fs::write(&path, &now).expect("the tree can be written");
-        } else if now != text {
-            let name = path.file_name().expect("it is a file").to_string_lossy();
-            writeln!(wrong, "{name}:\n{}", difference(&text, &now)).expect("a String takes it");
-        }
+        compare(&path, &text, &now, &mut wrong);
     }
     assert!(wrong.is_empty(), "{wrong}hint: UPDATE_EXPECT=1 writes down what is said now");
-    assert!(60 <= asked, "only {asked} questions were asked");
+    assert!(300 <= asked, "only {asked} questions were asked");
+}
+
+#[test]
+fn the_manual_tells_what_is_answered() {
+    let (mut asked, mut wrong) = (0, String::new());
+    for document in DOCUMENTS {
+        let path = root_folder().join(document);
+        let text = fs::read_to_string(&path).expect("the manual is in the tree");
+        let mut now = String::new();
+        let mut blocks = text.split("```case\n");
+        now.push_str(blocks.next().expect("split gives at least one"));
+        for block in blocks {
+            let (case, rest) = block.split_once("```").expect("a block ends");
+            let (questions, said) = check(case);
+            asked += questions;
+            write!(now, "```case\n{said}```{rest}").expect("a String takes it");
+        }
+        compare(&path, &text, &now, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}hint: UPDATE_EXPECT=1 writes down what is said now");
+    assert!(10 <= asked, "only {asked} questions were asked");
+}
+
+fn root_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Notes where a text differs from what is so now, or writes that down if it was asked for.
+fn compare(path: &Path, text: &str, now: &str, wrong: &mut String) {
+    if text == now {
+        return;
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(path, now).expect("the tree can be written");
+    } else {
+        let name = path.file_name().expect("it is a file").to_string_lossy();
+        writeln!(wrong, "{name}:\n{}", difference(text, now)).expect("a String takes it");
+    }
 }
 
 /// Asks the questions of a file, and gives their number and the file with what was said to them.
@@ -99,14 +139,15 @@ fn check(text: &str) -> (usize, String) {
             "world" => world = World::default(),
             "file" => world.files.push((rest.trim_end_matches(':').to_owned(), block.clone())),
             "server:" => world.server.clone_from(&block),
-            "verdicts" => rest.clone_into(&mut world.verdicts),
+            "verdicts" => world.verdicts = vec![rest.to_owned()],
+            "then" => world.verdicts.push(rest.to_owned()),
             "ask" => {
                 asked += 1;
                 block = world.say(rest);
             }
             _ => panic!("`{line}` begins with no known word"),
         }
-        if matches!(first, "file" | "server:" | "verdicts") {
+        if matches!(first, "file" | "server:" | "verdicts" | "then") {
             world.snapshot = None;
         }
         for inner in block.lines() {
@@ -121,7 +162,8 @@ fn check(text: &str) -> (usize, String) {
 struct World {
     files: Vec<(String, String)>,
     server: String,
-    verdicts: String,
+    /// What was found, one after the other.
+    verdicts: Vec<String>,
     /// Made when it is asked first.
     snapshot: Option<Snapshot>,
 }
@@ -133,8 +175,7 @@ impl World {
             self.snapshot = Some(self.freeze());
         }
         let snapshot = self.snapshot.as_ref().expect("it was just made");
-        let (packet, transport) = packet(question);
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport };
+        let (packet, client) = packet(question);
         let (mut engine, counters) = (Engine::default(), Counters::default());
         let mut buffer = vec![0; TCP_MESSAGE_LEN_MAX];
         let steered = snapshot.zones().iter().any(|zone| !zone.steered.is_empty());
@@ -160,28 +201,39 @@ impl World {
         let plan = compile::load(&config).unwrap_or_else(|it| panic!("{}", it.to_text()));
         let (mut state, effects) = State::begin(plan);
         let probes = effects.probes.expect("a beginning says what to probe");
-        let mut cold = false;
-        for words in self.verdicts.split(',').map(str::trim).filter(|it| !it.is_empty()) {
-            let (target, says) = words.split_once(' ').unwrap_or((words, ""));
-            if target == "cold" {
-                cold = true;
-                continue;
-            }
-            let verdict = if says.contains("down") { Verdict::Down } else { Verdict::Up };
-            let status = Status { verdict, shaky: says.contains("shaky") };
-            let of_target = |it: &Target| it.to_string().trim_matches(['[', ']']) == target;
-            let mut found = false;
-            for spec in probes.iter().filter(|it| of_target(&it.target)).cloned() {
-                found = true;
-                let outcome = Outcome::Failed(Why::Broken);
-                state.apply(Change::Probed(Report { spec, status, outcome }));
-            }
-            assert!(found, "nothing probes `{target}`");
+        let mut frozen = None;
+        let nothing = [String::new()];
+        let found = if self.verdicts.is_empty() { &nothing[..] } else { &self.verdicts };
+        for verdicts in found {
+            find(&mut state, &probes, verdicts);
+            frozen = state.snapshot().or(frozen);
         }
-        if !cold {
-            state.apply(Change::WarmedUp);
+        frozen.expect("the first is always new")
+    }
+}
+
+/// Has the state find what a line says of targets.
+fn find(state: &mut State, probes: &[Arc<ProbeSpec>], line: &str) {
+    let mut cold = false;
+    for words in line.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+        let (target, says) = words.split_once(' ').unwrap_or((words, ""));
+        if target == "cold" {
+            cold = true;
+            continue;
         }
-        state.snapshot().expect("the first is always new")
+        let verdict = if says.contains("down") { Verdict::Down } else { Verdict::Up };
+        let status = Status { verdict, shaky: says.contains("shaky") };
+        let of_target = |it: &Target| it.to_string().trim_matches(['[', ']']) == target;
+        let mut found = false;
+        for spec in probes.iter().filter(|it| of_target(&it.target)).cloned() {
+            found = true;
+            let outcome = Outcome::Failed(Why::Broken);
+            state.apply(Change::Probed(Report { spec, status, outcome }));
+        }
+        assert!(found, "nothing probes `{target}`");
+    }
+    if !cold {
+        state.apply(Change::WarmedUp);
     }
 }
 
@@ -189,13 +241,14 @@ impl World {
 const EDNS: [u16; 3] = [1232, 0, 0];
 
 /// The question that an `ask` line means.
-fn packet(line: &str) -> (Vec<u8>, Transport) {
+fn packet(line: &str) -> (Vec<u8>, Client) {
     let mut words = line.split_whitespace();
     let name = words.next().expect("a question has a name");
     let rtype: evenkeel::wire::Rtype =
         words.next().expect("a question has a type").parse().expect("types in cases are types");
     let (mut class, mut flags, mut edns) = (1_u16, 0_u8, None::<[u16; 3]>);
-    let (mut transport, mut options) = (Transport::Udp, Vec::new());
+    let mut options = Vec::new();
+    let mut client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport: Transport::Udp };
     for word in words {
         let (word, value) = word.split_once('=').unwrap_or((word, ""));
         let number = || value.parse::<u16>().unwrap_or_else(|_| panic!("`{value}` in {line}"));
@@ -207,7 +260,8 @@ fn packet(line: &str) -> (Vec<u8>, Transport) {
                 edns.get_or_insert(EDNS);
                 options.extend(subnet_option(value));
             }
-            "tcp" => transport = Transport::Tcp,
+            "client" => client.address = value.parse().expect("a client has an address"),
+            "tcp" => client.transport = Transport::Tcp,
             "class" => class = number(),
             "opcode" => flags |= u8::try_from(number()).expect("it has four bits") << 3,
             "rd" => flags |= 1,
@@ -226,7 +280,7 @@ fn packet(line: &str) -> (Vec<u8>, Transport) {
         }
         packet.extend(options);
     }
-    (packet, transport)
+    (packet, client)
 }
 
 fn root() -> evenkeel::wire::Name {

@@ -97,10 +97,10 @@ fn sighup_reloads_as_well() {
 #[test]
 fn places_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
-    let put = |name: &str, octets: &[u8]| std::fs::write(folder.path().join(name), octets).unwrap();
-    let told = |name: &str| std::fs::read(format!("tests/geoip/{name}")).unwrap();
+    let put = |name: &str, octets: &[u8]| fs::write(folder.path().join(name), octets).unwrap();
+    let told = |name: &str| fs::read(format!("tests/geoip/{name}")).unwrap();
     put("evenkeel.yaml", format!("{CONFIG}geoip: places.mmdb\n").as_bytes());
-    std::fs::create_dir(folder.path().join("zones")).unwrap();
+    fs::create_dir(folder.path().join("zones")).unwrap();
     let steer = "steer: { pools: { x: { serves: US, A: 198.51.100.1 }, y: { A: 198.51.100.2 } } }";
     let with_steer = zone(0).replace("{ A: 198.51.100.0 }", &format!("{{ {steer} }}"));
     put("zones/example.com.yaml", with_steer.as_bytes());
@@ -110,18 +110,18 @@ fn places_are_read_again() {
 
     // Another database knows nothing of the client.
     let path = server.path("places.mmdb");
-    std::fs::write(server.path("new"), told("GeoLite2-ASN-Test.mmdb")).unwrap();
-    std::fs::rename(server.path("new"), &path).unwrap();
+    fs::write(server.path("new"), told("GeoLite2-ASN-Test.mmdb")).unwrap();
+    fs::rename(server.path("new"), &path).unwrap();
     server.wait_for_log("reloaded", 0);
     until("the new place", || address_for(&server, "192.0.2.0/27") == "198.51.100.2");
 
     let logged = server.log().len();
-    std::fs::write(&path, &told("documentation.mmdb")[..1000]).unwrap();
+    fs::write(&path, &told("documentation.mmdb")[..1000]).unwrap();
     let complaint = server.wait_for_log("does not tell places", logged);
     assert!(complaint.contains("evenkeel.yaml:4:8:"), "{complaint}");
     assert_eq!(address_for(&server, "192.0.2.0/27"), "198.51.100.2");
 
-    std::fs::write(&path, told("documentation.mmdb")).unwrap();
+    fs::write(&path, told("documentation.mmdb")).unwrap();
     server.wait_for_log("reloaded", logged);
     until("the old place", || address_for(&server, "192.0.2.0/27") == "198.51.100.1");
     assert!(server.stop().0.success());
