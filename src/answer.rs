@@ -5,6 +5,7 @@
 //! ```text
 //!   can it be answered at all?  --no-->  BADVERS, FORMERR, REFUSED
 //!   is there a zone?            --no-->  REFUSED
+//!   is `explain.<name>` asked?  --yes->  how an answer of that name comes about
 //!   what does the zone say?
 //!     records                  -> they, and the addresses of the hosts they name
 //!     steered                  -> decision? -> draw
@@ -26,10 +27,11 @@ use std::net::IpAddr;
 
 use crate::{
     dice::Roll,
-    geo::{Prefix, Unwrapped, unwrapped},
-    limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX, STICKY_V4_LEN, STICKY_V6_LEN},
-    snapshot::{Served, Snapshot, Steered},
-    steer::{Drawn, Outcome},
+    explain,
+    geo::Prefix,
+    limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX},
+    snapshot::{Lead, Served, Snapshot, Steered},
+    steer::{Drawn, Outcome, Seat},
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         name::suffix_at,
@@ -57,12 +59,50 @@ pub fn answer(
         reply.set_ede(Ede::NOT_AUTHORITATIVE);
         return Rcode::REFUSED;
     };
+    if query.qtype == Rtype::TXT
+        && let Some(rcode) = put_explanation(served, snapshot, query, client, reply)
+    {
+        return rcode;
+    }
     let at = Spot { served, name: query.name, place: Some(Place::QUESTION) };
     let mut asking = Asking { snapshot, query, client, redirects: Hashes::default(), roll };
     match follow(&at, &mut asking, reply) {
         Step::Done(rcode) => rcode,
         Step::Next(target) => chase(&mut asking, target, reply),
     }
+}
+
+/// The network on whose behalf a question is asked.
+fn subnet(query: &Query<'_>) -> Option<Prefix> {
+    let subnet = query.edns?.subnet?;
+    Some(Prefix::around(subnet.address, subnet.source_len))
+}
+
+/// Puts the explanation that `explain.<name> TXT` asks for, if who asks may see it, the name is
+/// steered and the zone has no name of its own there.
+///
+/// The one answer that allocates: it is made of sentences, and for those whom `explain_from` names.
+fn put_explanation(
+    served: &Served,
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    client: IpAddr,
+    reply: &mut Reply<'_>,
+) -> Option<Rcode> {
+    let address = Prefix::from(client.to_canonical());
+    if !query.name.as_wire().starts_with(b"\x07explain") || served.zone.holds(query.name) {
+        return None;
+    }
+    if !snapshot.explain_from.iter().any(|it| it.holds(&address)) {
+        return None;
+    }
+    let lines = explain::for_dns(snapshot, query.name.suffix(1).0, subnet(query), client)?;
+    reply.set_authoritative();
+    let owner = Owner { name: query.name.as_wire(), place: Some(Place::QUESTION) };
+    let apex = Apex { name: served.zone.apex().as_wire(), place: None };
+    let records = lines.iter().map(Vec::as_slice);
+    reply.put_data(Section::Answer, owner, (Rtype::TXT, 0), records, apex);
+    Some(Rcode::NOERROR)
 }
 
 /// What is no question for a zone.
@@ -276,7 +316,7 @@ fn give<'s>(
     reply: &mut Reply<'_>,
 ) -> Given<'s> {
     let now = steered.family(family).expect("the zone knows the name's families");
-    let seat = Seat::of(asking);
+    let seat = Seat::of(&asking.snapshot.geo, subnet(asking.query), asking.client);
     let (decision, scope_len) = now.outlook.look(seat.address);
     reply.narrow_scope(if seat.is_subnet { scope_len } else { 0 });
     let what = match &decision.outcome {
@@ -308,51 +348,12 @@ fn give_alias<'s>(
     depth: usize,
     reply: &mut Reply<'_>,
 ) -> Given<'s> {
-    let nothing = Given { what: What::NoData, ttl: u32::MAX };
-    let snapshot = asking.snapshot;
-    let mut folded = Folded::default();
-    folded.fold(name).expect("an alias is a valid name");
-    let Some(served) = snapshot.zone(&folded, family.rtype()) else { return nothing };
-    match served.zone.find(&folded, family.rtype()) {
-        Found::Data(set, _) => Given { what: What::Fixed(set), ttl: set.ttl },
-        Found::Steered(id, found) if found == family && depth < ALIAS_DEPTH_MAX => {
-            give(&served.steered[id.idx()], family, asking, depth + 1, reply)
+    match asking.snapshot.lead(name, family) {
+        Lead::Fixed(set) => Given { what: What::Fixed(set), ttl: set.ttl },
+        Lead::Steered(steered) if depth < ALIAS_DEPTH_MAX => {
+            give(steered, family, asking, depth + 1, reply)
         }
-        _ => nothing,
-    }
-}
-
-/// From where a client looks at the world.
-struct Seat {
-    address: IpAddr,
-    /// Whether that is the network that the client named, and not its own address.
-    is_subnet: bool,
-    /// The number of the network, as far as sticky names tell them apart.
-    network: u64,
-    /// Bits of the address that the number is made of.
-    sticky_len: u8,
-}
-
-impl Seat {
-    /// The network that the client named, if it can be used (RFC 7871 section 7.2.1), else itself.
-    fn of(asking: &Asking<'_>) -> Self {
-        let subnet = asking.query.edns.and_then(|edns| edns.subnet);
-        let subnet = subnet.filter(|it| {
-            let prefix = Prefix::around(it.address, it.source_len);
-            it.source_len != 0 && asking.snapshot.geo.is_usable(&prefix)
-        });
-        let address = subnet.map_or(asking.client, |it| it.address);
-        let (network, sticky_len) = match unwrapped(address) {
-            Unwrapped::V4 { address, before } => {
-                (u64::from(address >> (32 - STICKY_V4_LEN)), before + STICKY_V4_LEN)
-            }
-            Unwrapped::V6(address) => {
-                let network = u64::try_from(address >> (128 - STICKY_V6_LEN)).expect("56 bits");
-                // Apart from the numbers of IPv4 networks.
-                (network | 1 << 63, STICKY_V6_LEN)
-            }
-        };
-        Self { address, is_subnet: subnet.is_some(), network, sticky_len }
+        _ => Given { what: What::NoData, ttl: u32::MAX },
     }
 }
 

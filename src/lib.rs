@@ -36,6 +36,8 @@ pub mod geo;
 pub mod steer;
 // Everything an answer depends on, frozen.
 pub mod snapshot;
+// The stages in sentences: why a client gets what it gets.
+pub mod explain;
 // From a question and a snapshot to a reply: all the branching.
 pub mod answer;
 // What a packet thread counts, and how the sums are read.
@@ -53,6 +55,8 @@ pub mod health;
 pub mod compile;
 // What is known now, how a change alters it, and the only writer of the snapshot.
 pub mod state;
+// HTTP and JSON, and nowhere else: how the server is, why a client gets what it gets.
+pub mod api;
 // The running server: the parts put together, and their life.
 pub mod app;
 // What can be typed, and which part does it.

@@ -76,6 +76,9 @@ pub const STICKY_V6_LEN: u8 = 56;
 /// Aliases that lead to one another. `compile` refuses a loop; this bounds what it missed.
 pub const ALIAS_DEPTH_MAX: usize = 8;
 
+/// Octets of one line of an explanation in TXT (RFC 1035 section 3.3). What is longer is cut there.
+pub const EXPLAIN_STRING_LEN_MAX: usize = 255;
+
 /// The greatest TTL (RFC 2181 section 8).
 pub const TTL_MAX: u32 = 0x7FFF_FFFF;
 

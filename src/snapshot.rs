@@ -15,9 +15,9 @@ use hashbrown::HashTable;
 use crate::{
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
-    steer::{Condition, Outlook, Policy, View},
-    wire::{Family, Folded, Rtype, name},
-    zone::Zone,
+    steer::{Condition, Measured, Outlook, Policy, View},
+    wire::{Family, Folded, Rtype, name, reply::RecordSet},
+    zone::{Found, Zone},
 };
 
 /// A frozen view of the world.
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// What is known of addresses.
     pub geo: Arc<Geo>,
+    /// The round trips that the views were made with.
+    pub measured: Arc<Measured>,
     /// Whose questions for `explain.<name> TXT` are answered.
     pub explain_from: Arc<[Prefix]>,
     apexes: Arc<Apexes>,
@@ -73,6 +75,17 @@ pub struct FamilyNow {
     pub outlook: Outlook,
 }
 
+/// What the alias of a pool leads to.
+#[derive(Debug, Clone, Copy)]
+pub enum Lead<'s> {
+    /// Another steered name.
+    Steered(&'s Arc<Steered>),
+    /// The records of a fixed one.
+    Fixed(RecordSet<'s>),
+    /// Nothing of the family.
+    Nothing,
+}
+
 impl Default for Snapshot {
     /// No zones.
     fn default() -> Self {
@@ -94,6 +107,7 @@ impl Snapshot {
         Self {
             generation,
             geo: Arc::new(Geo::nowhere()),
+            measured: Arc::default(),
             explain_from: Arc::default(),
             apexes: Arc::new(apexes),
             zones,
@@ -120,6 +134,21 @@ impl Snapshot {
                 let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
                 self.apexes.table.find(hash, is_apex).map(|id| self.served(*id))
             })
+    }
+
+    /// What the alias `name` of a pool leads to for a family.
+    #[must_use]
+    pub fn lead(&self, name: &[u8], family: Family) -> Lead<'_> {
+        let mut folded = Folded::default();
+        folded.fold(name).expect("an alias is a valid name");
+        let Some(served) = self.zone(&folded, family.rtype()) else { return Lead::Nothing };
+        match served.zone.find(&folded, family.rtype()) {
+            Found::Data(set, _) => Lead::Fixed(set),
+            Found::Steered(id, found) if found == family => {
+                Lead::Steered(&served.steered[id.idx()])
+            }
+            _ => Lead::Nothing,
+        }
     }
 
     fn served(&self, id: ZoneId) -> &Served {

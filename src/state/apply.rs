@@ -16,7 +16,7 @@ use crate::{
     health::{self, ProbeSpec, Report, Status, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
-    steer::{AllDown, By, Condition, Decision, Footing, Measured, Outcome, Policy, Target},
+    steer::{AllDown, By, Condition, Decision, Measured, Outcome, Policy, Target},
     wire::{Family, Name},
 };
 
@@ -64,11 +64,7 @@ pub struct Event {
 impl fmt::Display for Event {
     /// What changed, as an operator would say it: `www.example.com./us-east-1/192.0.2.10`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/", self.name, self.pool)?;
-        match &self.endpoint {
-            Target::Address(address) => address.fmt(f),
-            Target::Name(name) | Target::Alias(name) => name.fmt(f),
-        }
+        write!(f, "{}/{}/{}", self.name, self.pool, self.endpoint)
     }
 }
 
@@ -153,7 +149,7 @@ impl State {
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
         let mut fresh = HashMap::new();
-        let next = match stale {
+        let mut next = match stale {
             Stale::All => {
                 let zones = (0..self.plan.zones.len()).map(ZoneId::at);
                 let zones = zones.map(|zone| self.serve(zone, &mut fresh)).collect();
@@ -172,7 +168,8 @@ impl State {
             }
         };
         self.decider.sweep();
-        if let Some(next) = &next {
+        if let Some(next) = &mut next {
+            next.measured = Arc::clone(self.decider.measured());
             self.latest = next.clone();
         }
         next
@@ -427,7 +424,7 @@ impl State {
         let (present, up) = match (targets.get(name), self.aliases.to(name)) {
             (Some(steered), _) => steered.family(family).map_or((false, false), |it| {
                 let has = |is: fn(&Decision) -> bool| it.outlook.decisions().iter().any(is);
-                (has(is_present), has(is_healthy))
+                (has(is_present), has(Decision::is_healthy))
             }),
             (None, Some(AliasTo::Fixed { v4, v6 })) => {
                 let has = if family == Family::V4 { v4 } else { v6 };
@@ -441,10 +438,6 @@ impl State {
 
 fn is_present(decision: &Decision) -> bool {
     decision.outcome != Outcome::NoData
-}
-
-fn is_healthy(decision: &Decision) -> bool {
-    decision.footing == Footing::Healthy && matches!(decision.outcome, Outcome::Draw(_))
 }
 
 /// Makes equal policies the same, so that names that differ in nothing are decided once.

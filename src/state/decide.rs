@@ -61,6 +61,11 @@ impl Decider {
         &self.geo
     }
 
+    /// The round trips that were measured.
+    pub(super) fn measured(&self) -> &Arc<Measured> {
+        &self.measured
+    }
+
     /// Lets go of what no name uses any more; between two snapshots.
     pub(super) fn sweep(&mut self) {
         self.alike.clear();

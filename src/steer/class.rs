@@ -3,7 +3,7 @@
 //! Many addresses are one class; a class is what the stages that depend on the client need, and
 //! nothing of the state of the pools.
 
-use super::{By, Policy, PoolSet, Serves, Slack};
+use super::{By, Policy, Pool, PoolSet, Serves, Slack};
 use crate::geo::{Place, Prefix, rtt_estimate_ms};
 
 /// A class's place in its view.
@@ -97,26 +97,56 @@ impl Near {
     }
 }
 
+/// What lies between a client and a pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Way {
+    /// Kilometres of a great circle.
+    Distance(f32),
+    /// Milliseconds of a round trip, as they were measured.
+    Measured(f32),
+    /// Milliseconds of a round trip, as the distance lets expect them.
+    Estimated(f32),
+}
+
+impl Way {
+    /// What lies between a client at `place` and a pool, as far as that counts and is known.
+    /// `rtt_ms` is what was measured from the client's network to a region.
+    #[must_use]
+    pub fn to(
+        pool: &Pool,
+        by: By,
+        place: &Place,
+        rtt_ms: impl Fn(&str) -> Option<f32>,
+    ) -> Option<Self> {
+        let distance = || place.at.zip(pool.at).map(|(from, to)| from.distance_km(&to));
+        match by {
+            By::Weight => None,
+            By::Distance => distance().map(Self::Distance),
+            By::Latency => {
+                let measured = pool.region.as_deref().and_then(rtt_ms).map(Self::Measured);
+                measured.or_else(|| distance().map(|km| Self::Estimated(rtt_estimate_ms(km))))
+            }
+        }
+    }
+
+    /// Its length, in its own unit.
+    #[must_use]
+    pub fn cost(self) -> f32 {
+        let (Self::Distance(cost) | Self::Measured(cost) | Self::Estimated(cost)) = self;
+        cost
+    }
+}
+
 /// What each pool costs a client: milliseconds or kilometres as the policy wants, infinite where
-/// nothing is known. `rtt_ms` is what was measured from the client's network to a region.
+/// nothing is known.
 #[must_use]
 pub(super) fn costs(
     policy: &Policy,
     place: &Place,
     rtt_ms: impl Fn(&str) -> Option<f32>,
 ) -> Vec<f32> {
-    let cost = |pool: &super::Pool| {
-        let way = place.at.zip(pool.at).map(|(from, to)| from.distance_km(&to));
-        match policy.by {
-            By::Weight => None,
-            By::Distance => way,
-            By::Latency => {
-                let measured = pool.region.as_deref().and_then(&rtt_ms);
-                measured.or(way.map(rtt_estimate_ms))
-            }
-        }
-    };
-    policy.pools.iter().map(|pool| cost(pool).unwrap_or(f32::INFINITY)).collect()
+    let way = |pool: &Pool| Way::to(pool, policy.by, place, &rtt_ms);
+    policy.pools.iter().map(|pool| way(pool).map_or(f32::INFINITY, Way::cost)).collect()
 }
 
 fn levels(policy: &Policy, place: &Place, around: &[Prefix]) -> Box<[Level]> {

@@ -24,24 +24,26 @@
 //!   `explain` and all.
 //! - [`Outlook::look`] and [`Candidates::draw`] allocate nothing.
 //!
-//! Not here: what a probe is and when an endpoint is up (`health`), what a place is (`geo`), and how
-//! an answer becomes bytes (`answer`).
+//! Not here: what a probe is and when an endpoint is up (`health`), what a place is (`geo`), the stages
+//! in sentences (`explain`), and how an answer becomes bytes (`answer`).
 
 mod choose;
 mod class;
 mod draw;
 mod outlook;
 mod pools;
+mod seat;
 mod view;
 
 pub use choose::{Choice, Stages, choose};
-pub use class::{Class, ClassId, Level, LevelKind, Near};
+pub use class::{Class, ClassId, Level, LevelKind, Near, Way};
 pub use draw::Drawn;
 pub use outlook::{Lines, Outlook};
 pub use pools::PoolSet;
+pub use seat::Seat;
 pub use view::{Measured, RegionRtts, Shape, View};
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::{
     geo::{Continent, Coordinates, Country, Prefix, Subdivision},
@@ -227,6 +229,15 @@ impl Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) | Self::Alias(name) => name.fmt(f),
+        }
+    }
+}
+
 /// What is known of an endpoint now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Condition {
@@ -252,6 +263,19 @@ pub enum Footing {
     Fallback,
 }
 
+impl Footing {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::FailedOpen => "failed_open",
+            Self::LastGood => "last_good",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
 /// What the clients of a steered name get for one family, until something changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -259,6 +283,14 @@ pub struct Decision {
     pub footing: Footing,
     /// What is left after the stages.
     pub outcome: Outcome,
+}
+
+impl Decision {
+    /// Whether it gives what is up.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.footing == Footing::Healthy && matches!(self.outcome, Outcome::Draw(_))
+    }
 }
 
 /// What is left after the stages.

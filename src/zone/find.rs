@@ -74,6 +74,13 @@ impl Zone {
         }
     }
 
+    /// Whether a name at or below the apex is in the zone by itself, and not by a wildcard.
+    #[must_use]
+    pub fn holds(&self, name: &Folded) -> bool {
+        let (wire, hash) = name.suffix(0);
+        self.exact(wire, hash).is_some()
+    }
+
     /// What an open node holds of a type.
     fn types(&self, id: NodeId, qtype: Rtype) -> Found<'_> {
         let node = self.node(id);
