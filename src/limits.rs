@@ -201,6 +201,29 @@ pub const PROBE_JITTER_DIVISOR: u32 = 16;
 /// Reports of outcomes that wait to be taken in. At the limit the prober waits.
 pub const REPORTS_WAITING_MAX: usize = 1024;
 
+// ---- The API ----
+
+/// Connections to the API at one time. A further one waits until one of them ends.
+pub const API_CONNECTIONS_MAX: usize = 128;
+
+/// How long a connection may take for the head of a call, and stay silent between two.
+pub const API_HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a call may take. A reload of ten million records takes less.
+pub const API_CALL_WAIT_MAX: Duration = Duration::from_mins(2);
+
+/// Octets of a call's body.
+pub const API_BODY_LEN_MAX: usize = 4 << 20;
+
+/// Calls that wait for the control loop. At the limit a call waits.
+pub const API_REQUESTS_WAITING_MAX: usize = 64;
+
+/// Refused lines of a body of which the reason is told.
+pub const API_REASONS_MAX: usize = 10;
+
+/// How long a command waits for the server's answer: somewhat longer than the server does.
+pub const API_CLIENT_WAIT_MAX: Duration = Duration::from_secs(130);
+
 // ---- Publishing ----
 
 /// Between two snapshots. What changes within it goes out together, and well within the 100 ms
@@ -278,5 +301,6 @@ const _: () = {
     assert!(
         UDP_WAIT_MAX.as_millis() / PUBLISH_PAUSE.as_millis() < SNAPSHOTS_RETIRED_MAX as u128 / 2
     );
+    assert!(API_CALL_WAIT_MAX.as_millis() < API_CLIENT_WAIT_MAX.as_millis());
     assert!(RELOAD_SETTLE.as_millis() < RELOAD_SETTLE_MAX.as_millis());
 };

@@ -1,1 +1,96 @@
-//! x
+//! The API: HTTP and JSON, and nowhere else.
+//!
+//! ```text
+//!   connection -> let in? -> route -> reads the snapshot            (explain)
+//!                                 '-> Request -> the control loop   (status, endpoints, reload, latency)
+//! ```
+//!
+//! # Invariants
+//!
+//! - It changes nothing by itself: what is to be done is asked of the control loop, by one of a closed
+//!   set of requests. What is to be explained is read from the snapshot that packets are answered
+//!   from, and holds up nobody.
+//! - Whatever goes wrong is a problem document (RFC 9457) with a hint.
+//! - Connections, bodies and the time a request may take are bounded.
+//!
+//! Not here: what is told (`state`, `explain`), and the words of the command line (`cli`).
+
+mod access;
+pub mod body;
+mod calls;
+mod problem;
+mod server;
+mod time;
+
+pub use calls::Asked;
+pub use problem::Problem;
+pub use server::serve;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    config::Complaint,
+    snapshot::Snapshot,
+    state::{EndpointReport, RegionReport},
+    wire::Name,
+};
+
+/// What the API stands on.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The current snapshot.
+    pub snapshots: Arc<ArcSwap<Snapshot>>,
+    /// To the control loop.
+    pub requests: mpsc::Sender<Request>,
+    /// Whether steered names are served.
+    pub ready: watch::Receiver<bool>,
+    /// What a caller has to know who wants to change something; none: nothing.
+    pub token: watch::Receiver<Option<Arc<str>>>,
+}
+
+/// What the control loop is asked for, and where it answers. Who asked may be gone.
+#[derive(Debug)]
+pub enum Request {
+    /// How the server is.
+    Status(oneshot::Sender<Status>),
+    /// All endpoints, or those of one name.
+    Endpoints(Option<Name>, oneshot::Sender<Vec<EndpointReport>>),
+    /// Read the files again: the generation that follows, or what is wrong with them.
+    Reload(oneshot::Sender<Result<u64, Vec<Complaint>>>),
+    /// Take measured round trips in.
+    Measure(Vec<Sample>, oneshot::Sender<Measured>),
+}
+
+/// How the server is.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether steered names are served.
+    pub ready: bool,
+    /// The number of the latest snapshot.
+    pub generation: u64,
+    /// The regions, in the order of their names.
+    pub regions: Vec<RegionReport>,
+}
+
+/// A measured round trip.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// An address or a network.
+    pub client: String,
+    /// The region it was measured to.
+    pub region: String,
+    /// Milliseconds.
+    pub ms: f64,
+}
+
+/// What became of samples.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How many were taken.
+    pub accepted: usize,
+    /// Why each of the others was not.
+    pub refused: Vec<String>,
+}

@@ -12,15 +12,20 @@ use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, interval, sleep_until, timeout},
 };
 
-use super::files::{Fingerprint, Watch};
+use super::{
+    files::{Fingerprint, Watch},
+    requests::{Caller, Open, complaint, plan_token},
+};
 use crate::{
+    api::Request,
     clock,
     compile::{self, Atlas, Plan},
+    config::Complaint,
     health::{Prober, Report, Verdict},
     limits::{DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY},
     serve::Serving,
@@ -55,6 +60,15 @@ pub(super) struct Control {
     pub(super) reload: Option<JoinHandle<Read>>,
     /// Whether another one was asked for meanwhile.
     pub(super) reload_again: bool,
+    /// Who waits for the end of the one under way.
+    pub(super) callers: Vec<Caller>,
+    /// Who waits for that of the next.
+    pub(super) callers_next: Vec<Caller>,
+    pub(super) api: Option<Open>,
+    /// Whether steered names are served.
+    pub(super) ready: watch::Sender<bool>,
+    /// What a caller of the API has to know.
+    pub(super) token: watch::Sender<Option<Arc<str>>>,
 }
 
 /// What reading the files anew came to.
@@ -63,8 +77,8 @@ pub(super) enum Read {
     Same,
     /// What they say, and what tells this state of them from others.
     Good(Box<Plan>, Fingerprint),
-    /// What is wrong with them, one text for each, and likewise.
-    Bad(Vec<String>, Fingerprint),
+    /// What is wrong with them, and likewise.
+    Bad(Vec<Complaint>, Fingerprint),
 }
 
 /// What tells the process to stop.
@@ -79,6 +93,7 @@ impl Control {
         mut self,
         mut reports: mpsc::Receiver<Report>,
         mut changes: mpsc::Receiver<()>,
+        mut requests: mpsc::Receiver<Request>,
         startup_wait: Duration,
     ) -> Result<End, String> {
         let unheard = |error| format!("signals cannot be received: {error}");
@@ -88,14 +103,13 @@ impl Control {
         let mut publish_at = Instant::now();
         let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
         let mut batch = Vec::new();
-        let mut ready = false;
         loop {
             if self.state.is_stale() && publish_at <= Instant::now() {
                 self.publish();
                 publish_at = Instant::now() + PUBLISH_PAUSE;
             }
-            if !ready && self.state.is_warm() && !self.state.is_stale() {
-                ready = true;
+            if !*self.ready.borrow() && self.state.is_warm() && !self.state.is_stale() {
+                self.ready.send_replace(true);
                 self.say_ready();
             }
             tokio::select! {
@@ -106,6 +120,8 @@ impl Control {
                     batch.drain(..).for_each(|report| self.take(Change::Probed(report)));
                 }
                 () = self.prober.crashed() => return Ok(broken("the prober")),
+                () = Open::crashed(&mut self.api) => return Ok(broken("the API")),
+                Some(request) = requests.recv() => self.answer(request),
                 () = sleep_until(warm_at), if !self.state.is_warm() => self.warm_up(),
                 () = sleep_until(publish_at), if self.state.is_stale() => {}
                 _ = sweep.tick() => {
@@ -153,6 +169,7 @@ impl Control {
         let names: usize = plan.zones.iter().map(|zone| zone.steered.len()).sum();
         tracing::info!(
             listen = %Listed(self.serving.addresses()),
+            api = self.api.as_ref().map(|it| tracing::field::display(it.address)),
             zones = plan.zones.len(),
             names,
             generation = self.state.generation(),
@@ -162,11 +179,12 @@ impl Control {
     }
 
     /// Reads the files anew; unless `forced`, only if they changed.
-    fn begin_reload(&mut self, forced: bool) {
+    pub(super) fn begin_reload(&mut self, forced: bool) {
         if self.reload.is_some() {
             self.reload_again = true;
             return;
         }
+        self.callers = std::mem::take(&mut self.callers_next);
         let (config, seen) = (self.config.clone(), self.seen.clone());
         let atlas = Arc::clone(&self.atlas);
         self.reload = Some(tokio::task::spawn_blocking(move || {
@@ -178,30 +196,32 @@ impl Control {
             let seen = Fingerprint::of(&sources, began);
             match loaded {
                 Ok(plan) => Read::Good(Box::new(plan), seen),
-                Err(complaints) => {
-                    let texts = complaints.as_slice().iter().map(ToString::to_string).collect();
-                    Read::Bad(texts, seen)
-                }
+                Err(complaints) => Read::Bad(complaints.as_slice().to_vec(), seen),
             }
         }));
     }
 
     fn finish_reload(&mut self, read: Option<Read>) {
         self.reload = None;
-        match read {
-            Some(Read::Same) => {}
+        let end = match read {
+            Some(Read::Same) => Ok(()),
             Some(Read::Good(plan, seen)) => {
                 self.follow(seen);
-                self.reload_with(plan);
+                self.reload_with(plan)
             }
             Some(Read::Bad(complaints, seen)) => {
                 self.follow(seen);
-                refuse(&complaints);
+                Err(complaints)
             }
-            None => refuse(&["reading the files failed in a way that is a bug".to_owned()]),
+            None => Err(vec![complaint(self, "reading the files failed in a way that is a bug")]),
+        };
+        if let Err(complaints) = &end {
+            refuse(complaints);
         }
+        self.tell_callers(&end.map(|()| self.state.generation()));
         if std::mem::take(&mut self.reload_again) {
-            self.begin_reload(false);
+            // Who asks for a reload gets one, whether files changed or not.
+            self.begin_reload(!self.callers_next.is_empty());
         }
     }
 
@@ -215,27 +235,32 @@ impl Control {
     }
 
     /// Goes over to a new plan, unless that takes what only a new process can have.
-    fn reload_with(&mut self, plan: Box<Plan>) {
+    fn reload_with(&mut self, plan: Box<Plan>) -> Result<(), Vec<Complaint>> {
         let mut complaints = Vec::new();
         if !self.serving.listens_on(&plan.settings.listen) {
-            complaints.push("`listen` changed: that takes a restart".to_owned());
+            complaints.push(complaint(self, "`listen` changed: that takes a restart"));
         }
         if plan.settings.user != self.state.plan().settings.user {
-            complaints.push("`user` changed: that takes a restart".to_owned());
+            complaints.push(complaint(self, "`user` changed: that takes a restart"));
+        }
+        if !self.api_stays(&plan) {
+            complaints.push(complaint(self, "`api.listen` changed: that takes a restart"));
         }
         if !complaints.is_empty() {
-            return refuse(&complaints);
+            return Err(complaints);
         }
         let reloading = NotifyState::monotonic_usec_now().map(|at| [NotifyState::Reloading, at]);
         if let Ok(state) = reloading {
             tell(&state);
         }
+        self.token.send_replace(plan_token(&plan));
         self.take(Change::Reloaded(plan));
         self.publish();
         tracing::info!(generation = self.state.generation(), "reloaded");
         if self.state.is_warm() {
             tell(&[NotifyState::Ready]);
         }
+        Ok(())
     }
 
     /// Finishes what was begun, for a limited time.
@@ -295,10 +320,10 @@ fn broken(part: &str) -> End {
     End::Broken
 }
 
-fn refuse(complaints: &[String]) {
+fn refuse(complaints: &[Complaint]) {
     tracing::error!(complaints = complaints.len(), "reload refused, all stays as it was");
     for complaint in complaints {
-        tracing::error!("{}", complaint.trim_end());
+        tracing::error!("{}", complaint.to_string().trim_end());
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod control;
 mod files;
+mod requests;
 mod user;
 
 use std::{
@@ -30,19 +31,21 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    api::Api,
     clock,
     compile::{self, Atlas},
     health::{self, Prober},
-    limits::{CONTROL_THREADS, REPORTS_WAITING_MAX},
+    limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
     serve::{Sockets, TcpLimits},
     state::{Publisher, State},
 };
 use control::{Control, End};
 use files::{Fingerprint, Watch};
+use requests::{Door, plan_token};
 
 /// Serves what `config` says until told to stop.
 #[must_use]
@@ -77,6 +80,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
     let plan = plan.map_err(|complaints| complaints.to_text())?;
     let seen = Fingerprint::of(&plan.sources, began);
     let sockets = Sockets::bind(&plan.settings.listen).map_err(|error| error.to_string())?;
+    let door = plan.settings.api.as_ref().map(|it| Door::bind(it.listen)).transpose()?;
     raise_open_files();
     // Threads come later: each would have to give up root for itself.
     if let Some(name) = &plan.settings.user {
@@ -104,6 +108,16 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         let (watch, changes) = Watch::begin(&state.plan().sources);
         // What changed between the reading and the watching went by unseen.
         watch.look_again();
+        let (ready, readiness) = watch::channel(false);
+        let token = plan_token(state.plan());
+        let (token, tokens) = watch::channel(token);
+        let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
+        let api = Api {
+            snapshots: publisher.current(),
+            requests: requests_in.clone(),
+            ready: readiness,
+            token: tokens,
+        };
         let control = Control {
             config: config.to_owned(),
             atlas,
@@ -115,8 +129,15 @@ fn run(config: &Path) -> Result<ExitCode, String> {
             seen,
             reload: None,
             reload_again: false,
+            callers: Vec::new(),
+            callers_next: Vec::new(),
+            api: door.map(|it| it.open(api)),
+            ready,
+            token,
         };
-        control.run(reports, changes, startup_wait).await
+        // The sender stays, so that the loop hears of no end where there is no API.
+        let _requests_in = requests_in;
+        control.run(reports, changes, requests, startup_wait).await
     });
     // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);

@@ -3,11 +3,18 @@
 //! Exit codes: 0 done, 1 the answer is no, 2 usage. Data goes to stdout, the rest to stderr.
 
 mod check;
+mod client;
 mod demo;
+mod explain;
 mod query;
 mod reply_text;
+mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +45,24 @@ enum Command {
     },
     /// Ask a server one question and print the reply as dig does.
     Query(query::Query),
+    /// Say what a client gets, and why, stage by stage.
+    Explain(explain::Explain),
+    /// Say how a running server is.
+    Status {
+        #[command(flatten)]
+        server: client::Server,
+        /// What the API gives, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a running server read its files.
+    Reload {
+        #[command(flatten)]
+        server: client::Server,
+        /// What the API gives, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run three regions, a server and a client on this machine, and fail and restore regions.
     Demo,
 }
@@ -49,6 +74,18 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => crate::app::serve(&config),
         Command::Check { config, json } => check::run(&config, json),
         Command::Query(query) => query::run(&query),
+        Command::Explain(explain) => explain::run(&explain),
+        Command::Status { server, json } => status::status(&server, json),
+        Command::Reload { server, json } => status::reload(&server, json),
         Command::Demo => demo::run(),
+    }
+}
+
+/// Prints what was asked for.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads only the beginning (`head`) has had what they wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }

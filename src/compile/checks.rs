@@ -35,6 +35,7 @@ const RISE_DEFAULT: u32 = 2;
 /// A check without the endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
+    name: Arc<str>,
     kind: Kind,
     /// Whether the host is still to come from the steered name.
     host_open: bool,
@@ -56,17 +57,20 @@ pub(super) type Checks = HashMap<String, Option<Template>>;
 pub(super) struct Probes {
     ids: HashMap<Arc<ProbeSpec>, ProbeId>,
     pub(super) specs: Vec<Arc<ProbeSpec>>,
+    /// The check that each was made from first.
+    pub(super) names: Vec<Arc<str>>,
 }
 
 impl Probes {
-    /// The probe of this spec, which may be there already.
-    pub(super) fn id(&mut self, spec: ProbeSpec) -> ProbeId {
+    /// The probe of this spec, made from a check; it may be there already.
+    pub(super) fn id(&mut self, check: &Template, spec: ProbeSpec) -> ProbeId {
         if let Some(id) = self.ids.get(&spec) {
             return *id;
         }
         let (spec, id) = (Arc::new(spec), ProbeId::at(self.specs.len()));
         self.ids.insert(Arc::clone(&spec), id);
         self.specs.push(spec);
+        self.names.push(Arc::clone(&check.name));
         id
     }
 }
@@ -129,7 +133,7 @@ pub(super) fn read(
     for (key, check) in entries.iter().flat_map(|it| &it.0) {
         let mut reader = Reader { report, folder, sources };
         let template = match (key, check) {
-            (Key::Given(place, _), Field::Given(_, check)) => reader.check(*place, check),
+            (Key::Given(place, name), Field::Given(_, check)) => reader.check(*place, name, check),
             _ => None,
         };
         if let Some(name) = key.given() {
@@ -155,7 +159,7 @@ struct Asked {
 }
 
 impl Reader<'_> {
-    fn check(&mut self, place: Place, check: &CheckFile<'_>) -> Option<Template> {
+    fn check(&mut self, place: Place, name: &str, check: &CheckFile<'_>) -> Option<Template> {
         let before = self.report.count();
         let kinds = [check.http.place(), check.https.place(), check.tcp.place()];
         let mut kinds = kinds.into_iter().flatten();
@@ -205,6 +209,7 @@ impl Reader<'_> {
             }
         };
         (self.report.count() == before).then_some(Template {
+            name: name.into(),
             kind: asked.kind,
             host_open: asked.host_open,
             sni_open: asked.sni_open,

@@ -65,6 +65,8 @@ pub struct Plan {
     pub geo: Arc<Geo>,
     /// The distinct probes that the zones' endpoints refer to.
     pub probes: Vec<Arc<ProbeSpec>>,
+    /// For each of them, the check that it executes; of equal ones the first.
+    pub checks: Vec<Arc<str>>,
     /// The files that were read, and the folders that were listed: what to watch.
     pub sources: Vec<PathBuf>,
 }
@@ -195,7 +197,14 @@ fn plan(
         return None;
     }
     let geo = atlas.with_networks(&base, server.networks);
-    Some(Plan { settings: server.settings, zones, geo, probes: probes.specs, sources })
+    Some(Plan {
+        settings: server.settings,
+        zones,
+        geo,
+        probes: probes.specs,
+        checks: probes.names,
+        sources,
+    })
 }
 
 /// What the zone files are read against.

@@ -311,7 +311,7 @@ impl<'w> Planner<'w> {
             if let Some(address) = foreign_address(&spec) {
                 self.foreign_address(place, &spec.target, address);
             }
-            probes.push(self.probes.id(spec));
+            probes.push(self.probes.id(check, spec));
         }
         probes.sort_unstable();
         probes.dedup();

@@ -178,7 +178,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanati
         what_if: WhatIf::new(snapshot, question.down),
     };
     let mut told = teller.tell(&served.steered[id.idx()], question.name, family, 0);
-    if told.result == Answer::NoData {
+    if told.result == Answer::NoData && negative_ttl < told.ttl {
         (told.ttl, told.ttl_max) = (negative_ttl, negative_ttl);
         told.ttl_reason = format!("{negative_ttl} s, as the zone's SOA says for what is not there");
     }
@@ -353,7 +353,7 @@ fn result(outcome: &Outcome, candidates: &[Candidate]) -> Answer {
             let first = results.next().unwrap_or(Answer::NoData);
             if results.any(|it| it == Answer::Records) { Answer::Records } else { first }
         }
-        Outcome::NoData => Answer::NoData,
+        Outcome::NoData | Outcome::NoDataFor(_) => Answer::NoData,
         Outcome::NoReachableAuthority => Answer::Unreachable,
         Outcome::NotReady => Answer::NotReady,
     }

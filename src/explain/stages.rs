@@ -323,7 +323,7 @@ impl Told<'_> {
 
     fn why_answer(&self) -> String {
         match &self.decision.outcome {
-            Outcome::NoData => {
+            Outcome::NoData | Outcome::NoDataFor(_) => {
                 return "NOERROR without records, and the zone's SOA".to_owned();
             }
             Outcome::NoReachableAuthority => {
@@ -374,8 +374,17 @@ impl Told<'_> {
     /// The least and the most seconds that an answer may be kept, and why.
     pub(super) fn ttl(&self) -> (u32, u32, String) {
         let policy = &self.steered.policy;
-        if !matches!(self.decision.outcome, Outcome::Draw(_)) {
-            return (0, 0, "a failure is not to be kept".to_owned());
+        match self.decision.outcome {
+            Outcome::Draw(_) => {}
+            // What the zone says of what is not there may be less, and then counts.
+            Outcome::NoData => return (u32::MAX, u32::MAX, String::new()),
+            Outcome::NoDataFor(ttl) => {
+                let why = "ttl_min: nothing is up, so the answer changes any moment";
+                return (ttl, ttl, why.to_owned());
+            }
+            Outcome::NoReachableAuthority | Outcome::NotReady => {
+                return (0, 0, "a failure is not to be kept".to_owned());
+            }
         }
         let members = possible(self.candidates).flat_map(|it| &it.endpoints);
         let own = members.clone().map(|it| it.ttl).min().unwrap_or(0);

@@ -21,7 +21,11 @@
 //!
 //! Not here: when a target is due (`schedule`), and what its outcomes say (`judge`).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -33,7 +37,7 @@ use super::{
     Judgement, Kind, Outcome, ProbeSpec, Status, Target, Why,
     schedule::{Queue, Timetable},
 };
-use crate::{dice::Dice, limits::PROBES_IN_FLIGHT_MAX};
+use crate::{clock, dice::Dice, limits::PROBES_IN_FLIGHT_MAX};
 
 /// What came of one execution.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub struct Report {
     pub status: Status,
     /// What this execution came to.
     pub outcome: Outcome,
+    /// When it ended, for people.
+    pub at: SystemTime,
 }
 
 /// The running prober. It stops when this is dropped.
@@ -226,7 +232,7 @@ where
         let spec = target.spec.clone();
         let good = outcome == Outcome::Good;
         target.judgement = target.judgement.after(good, spec.fall, spec.rise);
-        Some(Report { spec, status: target.judgement.status(), outcome })
+        Some(Report { spec, status: target.judgement.status(), outcome, at: clock::wall() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -68,12 +69,21 @@ impl fmt::Display for Event {
     }
 }
 
+/// What an execution of a probe came to.
+#[derive(Debug, Clone)]
+pub(super) struct LatestOutcome {
+    pub(super) outcome: health::Outcome,
+    pub(super) at: SystemTime,
+}
+
 /// What is known now.
 #[derive(Debug)]
 pub struct State {
     plan: Plan,
     /// What each probe of the plan says.
     statuses: Vec<Status>,
+    /// What the latest execution of each came to, and when.
+    latest_outcomes: Vec<Option<LatestOutcome>>,
     /// Each probe's place, by the address of its spec. A report names the very spec that was
     /// handed out; to hash and compare whole specs thousands of times a second would cost.
     places: HashMap<usize, ProbeId>,
@@ -109,10 +119,12 @@ impl State {
         let settings = plan.settings.clone();
         let geo = Arc::clone(&plan.geo);
         let decider = Decider::new(Arc::clone(&geo));
-        let nothing = Plan { settings, zones: vec![], geo, probes: vec![], sources: vec![] };
+        let nothing =
+            Plan { settings, zones: vec![], geo, probes: vec![], checks: vec![], sources: vec![] };
         let mut state = Self {
             plan: nothing,
             statuses: Vec::new(),
+            latest_outcomes: Vec::new(),
             places: HashMap::new(),
             users: Vec::new(),
             unknown: 0,
@@ -208,6 +220,11 @@ impl State {
         &self.plan
     }
 
+    /// What the latest execution of the probe at `id` came to.
+    pub(super) fn latest_outcome(&self, id: ProbeId) -> Option<&LatestOutcome> {
+        self.latest_outcomes[id.idx()].as_ref()
+    }
+
     /// What the probe at `id` says.
     #[must_use]
     pub fn status(&self, id: ProbeId) -> Status {
@@ -217,26 +234,32 @@ impl State {
     /// Makes `plan` what is served, and says what is to be probed. What is known of a probe that
     /// stays is kept.
     fn reload(&mut self, mut plan: Plan) -> Vec<Arc<ProbeSpec>> {
-        let known: HashMap<_, _> = self.plan.probes.iter().zip(&self.statuses).collect();
+        let outcomes = self.latest_outcomes.iter();
+        let known = self.plan.probes.iter().zip(self.statuses.iter().zip(outcomes));
+        let known: HashMap<_, _> = known.collect();
         let stay: HashSet<_> = plan.probes.iter().cloned().collect();
         let mut gone: HashMap<(&health::Target, u16), Status> = HashMap::new();
-        for (spec, status) in known.iter().filter(|(spec, _)| !stay.contains(**spec)) {
+        for (spec, (status, _)) in known.iter().filter(|(spec, _)| !stay.contains(**spec)) {
             let last = gone.entry((&spec.target, spec.port)).or_insert(**status);
             if status.verdict == Verdict::Down {
                 *last = **status;
             }
         }
         let mut statuses = Vec::with_capacity(plan.probes.len());
+        let mut latest_outcomes = Vec::with_capacity(plan.probes.len());
         for spec in &mut plan.probes {
             // The spec itself is kept as well, so that a report that is on its way finds it.
-            let status = known.get_key_value(spec).map(|(before, status)| {
-                *spec = Arc::clone(before);
-                **status
-            });
-            // Where a check is changed, what the one before it said holds until the first outcome:
-            // who edits `every` in an outage does not bring what is down back.
-            let before = || gone.get(&(&spec.target, spec.port)).copied();
-            statuses.push(status.or_else(before).unwrap_or_default());
+            let (status, outcome) = match known.get_key_value(spec) {
+                Some((before, (status, outcome))) => {
+                    *spec = Arc::clone(before);
+                    (**status, (*outcome).clone())
+                }
+                // Where a check is changed, what the one before it said holds until the first
+                // outcome: who edits `every` in an outage does not bring what is down back.
+                None => (gone.get(&(&spec.target, spec.port)).copied().unwrap_or_default(), None),
+            };
+            statuses.push(status);
+            latest_outcomes.push(outcome);
         }
         let address_of =
             |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
@@ -250,6 +273,7 @@ impl State {
         self.users = users(&plan);
         self.unknown = statuses.iter().filter(|it| it.verdict == Verdict::Unknown).count();
         self.statuses = statuses;
+        self.latest_outcomes = latest_outcomes;
         self.plan = plan;
         self.stale = Stale::All;
         self.plan.probes.clone()
@@ -261,6 +285,8 @@ impl State {
         let Some(&id) = self.places.get(&Arc::as_ptr(&report.spec).addr()) else {
             return Vec::new();
         };
+        let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };
+        self.latest_outcomes[id.idx()] = Some(outcome);
         let before = self.statuses[id.idx()];
         if before == report.status {
             return Vec::new();
@@ -333,7 +359,7 @@ impl State {
     }
 
     /// What several probes say together: all must pass.
-    fn verdict(&self, probes: &[ProbeId]) -> Status {
+    pub(super) fn verdict(&self, probes: &[ProbeId]) -> Status {
         let statuses = || probes.iter().map(|id| self.statuses[id.idx()]);
         let any = |verdict| statuses().any(|it| it.verdict == verdict);
         let verdict = match (any(Verdict::Down), any(Verdict::Unknown)) {

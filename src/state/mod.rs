@@ -24,9 +24,11 @@ mod apply;
 mod alias;
 mod decide;
 mod publish;
+mod report;
 
 pub use apply::{Change, Effects, Event, State};
 pub use publish::Publisher;
+pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
 
 use crate::ids::{SteeredId, ZoneId};
 

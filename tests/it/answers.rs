@@ -38,6 +38,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use evenkeel::{
@@ -228,7 +229,12 @@ fn find(state: &mut State, probes: &[Arc<ProbeSpec>], line: &str) {
         for spec in probes.iter().filter(|it| of_target(&it.target)).cloned() {
             found = true;
             let outcome = Outcome::Failed(Why::Broken);
-            state.apply(Change::Probed(Report { spec, status, outcome }));
+            state.apply(Change::Probed(Report {
+                spec,
+                status,
+                outcome,
+                at: SystemTime::UNIX_EPOCH,
+            }));
         }
         assert!(found, "nothing probes `{target}`");
     }

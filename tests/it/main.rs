@@ -5,6 +5,7 @@ mod check;
 mod conformance;
 mod demo;
 mod docs;
+mod explain;
 mod failover;
 mod garbage;
 mod garbled;

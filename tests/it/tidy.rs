@@ -39,14 +39,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "compile",
         ],
     ),
+    ("api", &["limits", "wire", "geo", "snapshot", "explain", "config", "state"]),
     (
         "app",
         &[
             "limits", "clock", "counters", "snapshot", "serve", "config", "health", "compile",
-            "state",
+            "state", "api",
         ],
     ),
-    ("cli", &["limits", "clock", "dice", "wire", "config", "compile", "app"]),
+    (
+        "cli",
+        &[
+            "limits", "clock", "dice", "wire", "geo", "explain", "config", "compile", "state",
+            "api", "app",
+        ],
+    ),
     ("main", &[]),
 ];
 

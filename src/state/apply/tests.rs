@@ -1,6 +1,9 @@
 //! What changes do to answers, case by case.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::*;
 use crate::{
@@ -78,6 +81,7 @@ fn plan(lines: &str) -> Plan {
         },
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::new(Geo::nowhere()),
+        checks: letters.iter().map(|it| it.to_string().into()).collect(),
         probes: letters.into_iter().map(spec).collect(),
         sources: Vec::new(),
     }
@@ -108,7 +112,8 @@ impl World {
 
     fn report(&mut self, spec: Arc<ProbeSpec>, status: Status) -> Vec<String> {
         let outcome = health::Outcome::Failed(Why::Status(500));
-        let effects = self.state.apply(Change::Probed(Report { spec, status, outcome }));
+        let effects =
+            self.state.apply(Change::Probed(Report { spec, status, outcome, at: UNIX_EPOCH }));
         let line = |it: &Event| format!("{it} {} {}", it.from, it.to);
         effects.events.iter().map(line).collect()
     }

@@ -1,0 +1,315 @@
+//! Bodies: the mirrors of what is told, field by field as the interface has them.
+//!
+//! Not here: what the values mean (`state`, `explain`).
+
+use serde::{Deserialize, Serialize};
+
+use super::time::rfc3339;
+use crate::{
+    explain::{self, Answer, Explanation, Nested},
+    state::{EndpointReport, RegionState},
+};
+
+/// JSON as people can read it, too.
+#[must_use]
+pub fn text(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("text and numbers are JSON");
+    text.push('\n');
+    text
+}
+
+/// `GET status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the server.
+    pub version: String,
+    /// Whether steered names are served.
+    pub ready: bool,
+    /// Whether the prober takes itself to be cut off.
+    pub blind: bool,
+    /// The number of the latest snapshot.
+    pub generation: u64,
+    /// The regions.
+    pub regions: Vec<Region>,
+}
+
+/// A region of `GET status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// `up`, `down`, `mixed` or `drain`.
+    pub state: String,
+    /// Percent of its normal traffic that it may get.
+    pub dial: u8,
+    /// In the operator's unit.
+    pub capacity: Option<f64>,
+    /// In the operator's unit.
+    pub load: Option<f64>,
+}
+
+impl From<&super::Status> for Status {
+    fn from(status: &super::Status) -> Self {
+        let region = |it: &crate::state::RegionReport| Region {
+            name: it.name.to_string(),
+            state: match it.state {
+                RegionState::Up => "up",
+                RegionState::Down => "down",
+                RegionState::Mixed => "mixed",
+            }
+            .to_owned(),
+            dial: 100,
+            capacity: None,
+            load: None,
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: status.ready,
+            blind: false,
+            generation: status.generation,
+            regions: status.regions.iter().map(region).collect(),
+        }
+    }
+}
+
+/// `GET endpoints`.
+#[derive(Debug, Serialize)]
+pub struct Endpoints {
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Endpoint {
+    name: String,
+    pool: String,
+    region: Option<String>,
+    address: String,
+    verdict: String,
+    shaky: bool,
+    #[serde(rename = "override")]
+    override_: Option<()>,
+    weight: u32,
+    effective_weight: u32,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    check: String,
+    target: String,
+    verdict: String,
+    outcome: Option<String>,
+    at: Option<String>,
+}
+
+impl From<&[EndpointReport]> for Endpoints {
+    fn from(reports: &[EndpointReport]) -> Self {
+        let check = |it: &crate::state::CheckReport| Check {
+            check: it.check.to_string(),
+            target: it.target.clone(),
+            verdict: it.verdict.to_string(),
+            outcome: it.latest.as_ref().map(|(outcome, _)| outcome.to_string()),
+            at: it.latest.as_ref().map(|(_, at)| rfc3339(*at)),
+        };
+        let endpoint = |it: &EndpointReport| Endpoint {
+            name: it.name.to_string(),
+            pool: it.pool.to_string(),
+            region: it.region.as_ref().map(ToString::to_string),
+            address: it.target.to_string(),
+            verdict: it.verdict.to_string(),
+            shaky: it.shaky,
+            override_: None,
+            weight: it.weight,
+            effective_weight: it.effective_weight,
+            checks: it.checks.iter().map(check).collect(),
+        };
+        Self { endpoints: reports.iter().map(endpoint).collect() }
+    }
+}
+
+/// `POST reload`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The number of the snapshot that follows from the files.
+    pub generation: u64,
+}
+
+/// A line of `POST latency`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sample {
+    pub(super) client: String,
+    pub(super) region: String,
+    pub(super) ms: f64,
+}
+
+/// `POST latency`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// Lines that were taken.
+    pub accepted: usize,
+    /// Lines that were not.
+    pub refused: usize,
+    /// Why the first of those were not.
+    pub reasons: Vec<String>,
+}
+
+impl Measured {
+    pub(super) fn new(accepted: usize, mut reasons: Vec<String>) -> Self {
+        let refused = reasons.len();
+        reasons.truncate(crate::limits::API_REASONS_MAX);
+        Self { accepted, refused, reasons }
+    }
+}
+
+/// `GET explain`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Explained {
+    /// The name.
+    pub name: String,
+    /// The type of the records.
+    #[serde(rename = "type")]
+    pub rtype: String,
+    /// From where the client looks.
+    pub place: Place,
+    /// In their order.
+    pub stages: Vec<Stage>,
+    /// What an answer is drawn from.
+    pub candidates: Vec<Candidate>,
+    /// `records`, `nodata`, `unreachable` or `not_ready`.
+    pub answer: String,
+    /// What the answer rests on.
+    pub footing: String,
+    /// Seconds, the least that can be drawn.
+    pub ttl: u32,
+    /// Seconds, the most that can be drawn.
+    pub ttl_max: u32,
+    /// Why.
+    pub ttl_reason: String,
+    /// Bits of the client's address.
+    pub scope: u8,
+    /// Why.
+    pub scope_reason: String,
+}
+
+/// What is known of a client.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// The address that counts.
+    pub address: String,
+    /// The network for which the rest is known.
+    pub prefix: String,
+    /// As in ISO 3166-1.
+    pub country: Option<String>,
+    /// As in ISO 3166-2.
+    pub subdivision: Option<String>,
+    /// Two letters.
+    pub continent: Option<String>,
+    /// The autonomous system.
+    pub asn: Option<u32>,
+    /// Degrees north and east.
+    pub at: Option<[f32; 2]>,
+}
+
+/// A stage.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub stage: String,
+    /// What went in.
+    #[serde(rename = "in")]
+    pub given: Vec<String>,
+    /// What remained.
+    #[serde(rename = "out")]
+    pub left: Vec<String>,
+    /// Why.
+    pub why: String,
+}
+
+/// A pool that an answer may be drawn from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its name.
+    pub pool: String,
+    /// Its effective weight.
+    pub weight: u64,
+    /// How often this client gets it, from 0 to 1.
+    pub probability: f64,
+    /// What it hands out.
+    pub endpoints: Vec<Offer>,
+    /// What the name that it is gives to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Box<Explained>>,
+}
+
+/// An endpoint that an answer may hold.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its address, or its name.
+    pub address: String,
+    /// Its share of the pool.
+    pub weight: u64,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+impl From<&Explanation> for Explained {
+    fn from(told: &Explanation) -> Self {
+        let place = &told.place;
+        let prefix = crate::geo::Prefix::around(told.seat.address, told.place_len);
+        let stage = |it: &explain::Stage| Stage {
+            stage: it.stage.to_owned(),
+            given: it.given.clone(),
+            left: it.left.clone(),
+            why: it.why.clone(),
+        };
+        Self {
+            name: told.name.to_string(),
+            rtype: told.rtype.to_string(),
+            place: Place {
+                address: told.seat.address.to_string(),
+                prefix: prefix.to_string(),
+                country: place.country.map(|it| it.as_str().to_owned()),
+                subdivision: place.subdivision.map(|it| it.as_str().to_owned()),
+                continent: place.continent.map(|it| it.as_str().to_owned()),
+                asn: place.asn,
+                at: place.at.map(|it| [it.lat(), it.lon()]),
+            },
+            stages: told.stages.iter().map(stage).collect(),
+            candidates: told.candidates.iter().map(Candidate::from).collect(),
+            answer: match told.result {
+                Answer::Records => "records",
+                Answer::NoData => "nodata",
+                Answer::Unreachable => "unreachable",
+                Answer::NotReady => "not_ready",
+            }
+            .to_owned(),
+            footing: told.footing.as_str().to_owned(),
+            ttl: told.ttl,
+            ttl_max: told.ttl_max,
+            ttl_reason: told.ttl_reason.clone(),
+            scope: told.scope,
+            scope_reason: told.scope_reason.clone(),
+        }
+    }
+}
+
+impl From<&explain::Candidate> for Candidate {
+    fn from(candidate: &explain::Candidate) -> Self {
+        let offer = |it: &explain::Endpoint| Offer {
+            address: it.target.clone(),
+            weight: it.weight,
+            ttl: it.ttl,
+        };
+        Self {
+            pool: candidate.pool.to_string(),
+            weight: candidate.weight,
+            probability: candidate.probability,
+            endpoints: candidate.endpoints.iter().map(offer).collect(),
+            alias: match &candidate.nested {
+                Some(Nested::Steered(told)) => Some(Box::new(Explained::from(&**told))),
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The calls: from parameters to what the server is asked, and to a body.
+
+use std::net::IpAddr;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, RawQuery, State, rejection::BytesRejection},
+    http::{HeaderValue, Method, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::{Api, Problem, Request, Sample, access, body};
+use crate::{
+    explain::{self, Question, Unexplained},
+    geo::Prefix,
+    limits::API_BODY_LEN_MAX,
+    wire::{Name, Rtype},
+};
+
+/// Every call.
+pub(super) fn routes(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/status", get(status))
+        .route("/endpoints", get(endpoints))
+        .route("/explain", get(explain_call))
+        .route("/reload", post(reload))
+        .route("/latency", post(latency));
+    Router::new()
+        .route("/healthz", get(healthz))
+        .nest("/api/v1", v1)
+        .fallback(async |uri: Uri| Problem::no_call(uri.path()))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            Problem::wrong_method(method.as_str(), uri.path())
+        })
+        .layer(middleware::from_fn_with_state(api.clone(), access::guard))
+        .layer(DefaultBodyLimit::max(API_BODY_LEN_MAX))
+        .with_state(api)
+}
+
+/// A body of JSON.
+fn json(value: &impl Serialize) -> Response {
+    let mut response = body::text(value).into_response();
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Asks the control loop.
+async fn ask<T>(
+    api: &Api,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Result<T, Problem> {
+    let (reply, answer) = oneshot::channel();
+    api.requests.send(request(reply)).await.map_err(|_| Problem::stopping())?;
+    answer.await.map_err(|_| Problem::stopping())
+}
+
+async fn healthz(State(api): State<Api>) -> Result<&'static str, Problem> {
+    if *api.ready.borrow() { Ok("ok\n") } else { Err(Problem::not_ready()) }
+}
+
+async fn status(State(api): State<Api>) -> Result<Response, Problem> {
+    let status = ask(&api, Request::Status).await?;
+    Ok(json(&body::Status::from(&status)))
+}
+
+async fn endpoints(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut only = None;
+    for (key, value) in parameters(query.as_deref()) {
+        match &*key {
+            "name" => only = Some(name(&value)?),
+            _ => return Err(unknown_parameter(&key, "`name`")),
+        }
+    }
+    let endpoints = ask(&api, |reply| Request::Endpoints(only.clone(), reply)).await?;
+    if let Some(name) = only.filter(|_| endpoints.is_empty()) {
+        return Err(unexplained(&name, Unexplained::NotSteered));
+    }
+    Ok(json(&body::Endpoints::from(&*endpoints)))
+}
+
+async fn reload(State(api): State<Api>) -> Result<Response, Problem> {
+    match ask(&api, Request::Reload).await? {
+        Ok(generation) => Ok(json(&body::Reloaded { generation })),
+        Err(complaints) => Err(Problem::bad_files(complaints)),
+    }
+}
+
+async fn latency(
+    State(api): State<Api>,
+    samples: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let text = samples.map_err(|it| Problem::bad_body(it.status(), it.body_text()))?;
+    let mut samples = Vec::new();
+    let mut refused = Vec::new();
+    let lines = text.split(|octet| *octet == b'\n').zip(1_usize..);
+    for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
+        match serde_json::from_slice::<body::Sample>(line) {
+            Ok(body::Sample { client, region, ms }) => samples.push(Sample { client, region, ms }),
+            Err(error) => refused.push(format!("line {number}: {error}")),
+        }
+    }
+    let measured = ask(&api, |reply| Request::Measure(samples, reply)).await?;
+    refused.extend(measured.refused);
+    Ok(json(&body::Measured::new(measured.accepted, refused)))
+}
+
+async fn explain_call(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let asked = Asked::read(query.as_deref())?;
+    let snapshot = api.snapshots.load_full();
+    // With regions down it looks at every network there is, which takes some milliseconds.
+    let told = tokio::task::spawn_blocking(move || asked.explain(&snapshot));
+    told.await.unwrap_or_else(|_| Err(Problem::stopping())).map(|it| json(&it))
+}
+
+/// What is to be explained.
+#[derive(Debug)]
+pub struct Asked {
+    /// The steered name.
+    pub name: Name,
+    /// The type of the question.
+    pub qtype: Rtype,
+    /// Whether `client` is a network that it names, and not its address.
+    pub client: Prefix,
+    /// Regions that are taken to be down.
+    pub down: Vec<Box<str>>,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Self, Problem> {
+        let (mut asked_name, mut qtype, mut client, mut down) = (None, Rtype::A, None, Vec::new());
+        for (key, value) in parameters(query) {
+            match &*key {
+                "name" => asked_name = Some(name(&value)?),
+                "type" => {
+                    qtype = value.parse().map_err(|_| {
+                        let detail = format!("`type={value}` is not a record type");
+                        Problem::bad_parameter(detail, "write `type=A` or `type=AAAA`")
+                    })?;
+                }
+                "client" => {
+                    client = Some(value.parse::<Prefix>().map_err(|it| {
+                        let hint = "write `client=203.0.113.7`, or a network as `203.0.113.0/24`";
+                        Problem::bad_parameter(format!("`client={value}`: {it}"), hint)
+                    })?);
+                }
+                "down" => {
+                    let regions = value.split(',').map(str::trim).filter(|it| !it.is_empty());
+                    down.extend(regions.map(Box::from));
+                }
+                _ => {
+                    return Err(unknown_parameter(&key, "`name`, `type`, `client` and `down`"));
+                }
+            }
+        }
+        let missing = |key: &str, hint: &str| {
+            Problem::bad_parameter(format!("the parameter `{key}` is missing"), hint)
+        };
+        Ok(Self {
+            name: asked_name.ok_or_else(|| missing("name", "write `name=www.example.com`"))?,
+            qtype,
+            client: client.ok_or_else(|| missing("client", "write `client=203.0.113.7`"))?,
+            down,
+        })
+    }
+
+    /// The explanation, or what is not known of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such name, or no such region.
+    pub fn explain(
+        &self,
+        snapshot: &crate::snapshot::Snapshot,
+    ) -> Result<body::Explained, Problem> {
+        if !self.down.is_empty() {
+            let known = explain::regions(snapshot);
+            if let Some(region) = self.down.iter().find(|it| !known.contains(it)) {
+                let hint =
+                    crate::config::suggest(region, known.iter().map(|it| &**it), "there are");
+                return Err(Problem::unknown(format!("no pool is in a region `{region}`"), hint));
+            }
+        }
+        // A whole address is where the client is, and no network that it names.
+        let bits = if self.client.address().is_ipv4() { 32 } else { 128 };
+        let address: IpAddr = self.client.address();
+        let question = Question {
+            name: &self.name,
+            qtype: self.qtype,
+            subnet: Some(self.client).filter(|it| it.length() < bits),
+            client: address,
+            down: &self.down,
+        };
+        match explain::explain(snapshot, &question) {
+            Ok(told) => Ok(body::Explained::from(&told)),
+            Err(why) => Err(unexplained(&self.name, why)),
+        }
+    }
+}
+
+fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+}
+
+fn name(text: &str) -> Result<Name, Problem> {
+    Name::parse(text, Some(&Name::root())).map_err(|it| {
+        Problem::bad_parameter(format!("`name={text}`: {it}"), "write `name=www.example.com`")
+    })
+}
+
+fn unknown_parameter(key: &str, known: &str) -> Problem {
+    Problem::bad_parameter(format!("the parameter `{key}` is not known"), format!("known: {known}"))
+}
+
+fn unexplained(name: &Name, why: Unexplained) -> Problem {
+    let (detail, hint) = match why {
+        Unexplained::NoZone => {
+            ("is in none of the zones", "ask for a name of a zone of this server")
+        }
+        Unexplained::NoName => ("does not exist", "`GET /api/v1/endpoints` lists steered names"),
+        Unexplained::NotSteered => (
+            "is not steered: all clients get the same",
+            "`GET /api/v1/endpoints` lists steered names; of an alias, ask for its target",
+        ),
+    };
+    Problem::unknown(format!("`{name}` {detail}"), hint)
+}

@@ -1,0 +1,126 @@
+//! Requests: what the API asks of the control loop, and the socket that it listens on.
+//!
+//! Not here: who may ask, and in what form (`api`).
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::control::Control;
+use crate::{
+    api::{self, Api, Measured, Request, Status},
+    compile::Plan,
+    config::Complaint,
+};
+
+/// Who waits for the end of a reload.
+pub(super) type Caller = oneshot::Sender<Result<u64, Vec<Complaint>>>;
+
+/// The API's socket.
+pub(super) struct Door {
+    listen: SocketAddr,
+    address: SocketAddr,
+    listener: TcpListener,
+}
+
+/// The running API.
+pub(super) struct Open {
+    /// Where the files want it.
+    listen: SocketAddr,
+    /// Where it is, with the port that the kernel chose.
+    pub(super) address: SocketAddr,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Door {
+    /// Binds the socket; port 0 is one that the kernel chooses. An error says what to do.
+    pub(super) fn bind(listen: SocketAddr) -> Result<Self, String> {
+        let hint = |error: &io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => "another program has it; choose another port",
+            io::ErrorKind::AddrNotAvailable => "the machine does not have this address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 take root or CAP_NET_BIND_SERVICE",
+            _ => "choose another address",
+        };
+        let refused = |error: io::Error| {
+            format!("`api` cannot listen on {listen}: {error}\nhint: {}", hint(&error))
+        };
+        let listener = TcpListener::bind(listen).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listen, address, listener })
+    }
+
+    /// Lets callers in.
+    pub(super) fn open(self, api: Api) -> Open {
+        let task = tokio::spawn(api::serve(self.listener, api));
+        Open { listen: self.listen, address: self.address, task }
+    }
+}
+
+impl Open {
+    /// Waits until the API is no more. It goes on as long as the process, so this is a crash.
+    pub(super) async fn crashed(api: &mut Option<Self>) {
+        match api {
+            Some(api) => drop((&mut api.task).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a caller of the API has to know.
+pub(super) fn plan_token(plan: &Plan) -> Option<Arc<str>> {
+    plan.settings.api.as_ref()?.token.clone()
+}
+
+/// A complaint about the whole of a file.
+pub(super) fn complaint(control: &Control, message: &str) -> Complaint {
+    Complaint {
+        file: control.config.display().to_string(),
+        line: 1,
+        column: 1,
+        message: message.to_owned(),
+        hint: "restart the server, or put it back as it was".to_owned(),
+        text: String::new(),
+    }
+}
+
+impl Control {
+    /// Does what the API asks for. Who asked may be gone by the time of the answer, and that is well.
+    pub(super) fn answer(&mut self, request: Request) {
+        match request {
+            Request::Status(reply) => drop(reply.send(Status {
+                ready: *self.ready.borrow(),
+                generation: self.state.generation(),
+                regions: self.state.regions(),
+            })),
+            Request::Endpoints(only, reply) => {
+                drop(reply.send(self.state.endpoints(only.as_ref())));
+            }
+            Request::Reload(reply) => {
+                // Files that are being read may have changed since: who asks now waits for the next.
+                self.callers_next.push(reply);
+                self.begin_reload(true);
+            }
+            Request::Measure(samples, reply) => {
+                let refused = samples.iter().map(|_| "latency is not taken in yet".to_owned());
+                drop(reply.send(Measured { accepted: 0, refused: refused.collect() }));
+            }
+        }
+    }
+
+    /// Whether the API is where a plan wants it.
+    pub(super) fn api_stays(&self, plan: &Plan) -> bool {
+        let wanted = plan.settings.api.as_ref().map(|it| it.listen);
+        wanted == self.api.as_ref().map(|it| it.listen)
+    }
+
+    /// Tells those who wait for the reload how it ended.
+    pub(super) fn tell_callers(&mut self, end: &Result<u64, Vec<Complaint>>) {
+        for caller in self.callers.drain(..) {
+            drop(caller.send(end.clone()));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The client of the API: one call, and the body of its answer.
+//!
+//! Not here: what is called (each command), and what the answers mean (`api`).
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use reqwest::{Client, Method, Url};
+use rustls::ClientConfig;
+
+use crate::{api::Problem, limits::API_CLIENT_WAIT_MAX};
+
+/// Which server, and how it knows us.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Server {
+    /// The server's API.
+    #[arg(long, value_name = "URL", env = "EVENKEEL_SERVER", default_value = DEFAULT)]
+    server: Url,
+    /// A file with the API's token in it; the variable holds the token itself.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+const DEFAULT: &str = "http://127.0.0.1:8053";
+
+/// Why there is no answer, in one or more lines.
+pub(super) enum Refused {
+    /// Nothing was sent: the command line is wrong.
+    Usage(String),
+    /// The answer is no, or there is none.
+    No(String),
+}
+
+impl Refused {
+    /// Says so.
+    pub(super) fn say(&self) -> ExitCode {
+        let (Self::Usage(text) | Self::No(text)) = self;
+        eprintln!("{}", text.trim_end());
+        if matches!(self, Self::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+    }
+}
+
+impl Server {
+    /// Calls `path` with parameters and gives the body.
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, Refused> {
+        let token = self.token()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Refused::No(format!("the system gives no runtime: {error}")))?;
+        runtime.block_on(self.call_with(token, method, path, parameters))
+    }
+
+    async fn call_with(
+        &self,
+        token: Option<String>,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, Refused> {
+        let mut url = self.server.join(path).map_err(|error| self.unusable(&error))?;
+        if !parameters.is_empty() {
+            let text =
+                form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+            url.set_query(Some(&text));
+        }
+        let client = client(url.scheme()).map_err(Refused::No)?;
+        let mut request = client.request(method, url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.unreached(&error))?;
+        if status.is_success() { Ok(text) } else { Err(Refused::No(refusal(status, &text))) }
+    }
+
+    /// The token of the file, else that of the environment.
+    fn token(&self) -> Result<Option<String>, Refused> {
+        let Some(path) = &self.token_file else {
+            return Ok(std::env::var("EVENKEEL_TOKEN").ok().filter(|it| !it.is_empty()));
+        };
+        match read_token(path) {
+            Ok(token) => Ok(Some(token)),
+            Err(error) => Err(Refused::Usage(format!("`{}`: {error}", path.display()))),
+        }
+    }
+
+    fn unusable(&self, error: &dyn fmt::Display) -> Refused {
+        let Self { server, .. } = self;
+        Refused::Usage(format!("`{server}` is not the URL of a server: {error}"))
+    }
+
+    fn unreached(&self, error: &reqwest::Error) -> Refused {
+        let server = self.server.as_str().trim_end_matches('/');
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let why =
+            if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
+        Refused::No(format!(
+            "{server} cannot be asked: {why}\n\
+             hint: is the server running? is `api` in its file? `--server URL` asks another one"
+        ))
+    }
+}
+
+fn read_token(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err("it has to hold one token in one line".to_owned());
+    }
+    Ok(token.to_owned())
+}
+
+fn client(scheme: &str) -> Result<Client, String> {
+    let trusted = if scheme == "https" { trusted()? } else { rustls::RootCertStore::empty() };
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .expect("ring has the protocol versions of rustls")
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(API_CLIENT_WAIT_MAX)
+        .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// The system's trust store: a server behind a proxy with TLS is trusted as a browser trusts it.
+fn trusted() -> Result<rustls::RootCertStore, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err("the system trusts no certificates".to_owned()) } else { Ok(roots) }
+}
+
+/// What the server says of a call that it refuses.
+fn refusal(status: reqwest::StatusCode, text: &str) -> String {
+    match serde_json::from_str::<Problem>(text) {
+        Ok(problem) => problem_text(&problem),
+        Err(_) => format!("the server says {status}; is that Evenkeel's API?"),
+    }
+}
+
+/// A problem as people read it.
+pub(super) fn problem_text(problem: &Problem) -> String {
+    let mut text = String::new();
+    for complaint in &problem.complaints {
+        text.push_str(&format!("{complaint}\n"));
+    }
+    text.push_str(&format!("{}\nhint: {}", problem.detail, problem.hint));
+    text
+}

@@ -1,0 +1,147 @@
+//! What is known now, as it is told to people: every endpoint with its checks, and the regions.
+//!
+//! Not here: the form in which it is told (`api`).
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use super::State;
+use crate::{
+    compile::PlannedName,
+    health::{Outcome, Verdict},
+    ids::ProbeId,
+    steer::{Endpoint, Pool, Target},
+    wire::Name,
+};
+
+/// An endpoint of a steered name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointReport {
+    /// The steered name.
+    pub name: Name,
+    /// Its pool.
+    pub pool: Box<str>,
+    /// The pool's region.
+    pub region: Option<Box<str>>,
+    /// What is handed out.
+    pub target: Target,
+    /// What its checks say together.
+    pub verdict: Verdict,
+    /// Whether it is up and its latest probe failed.
+    pub shaky: bool,
+    /// Its share of the pool, as its operator wrote it.
+    pub weight: u32,
+    /// Its share of the pool now.
+    pub effective_weight: u32,
+    /// Each check of it.
+    pub checks: Vec<CheckReport>,
+}
+
+/// A check of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The check.
+    pub check: Arc<str>,
+    /// What it asks of whom.
+    pub target: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What its latest execution came to, and when; none: there was none yet.
+    pub latest: Option<(Outcome, SystemTime)>,
+}
+
+/// A region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionReport {
+    /// Its name.
+    pub name: Box<str>,
+    /// What its endpoints are together.
+    pub state: RegionState,
+}
+
+/// What the endpoints of a region are together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegionState {
+    /// All are up.
+    Up,
+    /// None is.
+    Down,
+    /// Some are.
+    Mixed,
+}
+
+impl State {
+    /// Every endpoint, or those of one name.
+    #[must_use]
+    pub fn endpoints(&self, only: Option<&Name>) -> Vec<EndpointReport> {
+        let mut reports = Vec::new();
+        for name in self.names().filter(|it| only.is_none_or(|only| it.owner == *only)) {
+            let pools = name.policy.pools.iter().zip(&name.probes);
+            for (pool, probes) in pools {
+                for (endpoint, probes) in pool.endpoints.iter().zip(probes) {
+                    reports.push(self.endpoint(name, pool, endpoint, probes));
+                }
+            }
+        }
+        reports
+    }
+
+    /// Every region that pools are in, in the order of their names.
+    #[must_use]
+    pub fn regions(&self) -> Vec<RegionReport> {
+        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for name in self.names() {
+            for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
+                let Some(region) = &pool.region else { continue };
+                let (up, all) = counts.entry(region).or_default();
+                let is_up = |probes: &[ProbeId]| self.verdict(probes).verdict != Verdict::Down;
+                *up += probes.iter().filter(|it| is_up(it)).count();
+                *all += probes.len();
+            }
+        }
+        let report = |(name, (up, all)): (&str, (usize, usize))| RegionReport {
+            name: name.into(),
+            state: match up {
+                _ if up == all => RegionState::Up,
+                0 => RegionState::Down,
+                _ => RegionState::Mixed,
+            },
+        };
+        counts.into_iter().map(report).collect()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &PlannedName> {
+        self.plan().zones.iter().flat_map(|zone| &zone.steered)
+    }
+
+    fn endpoint(
+        &self,
+        name: &PlannedName,
+        pool: &Pool,
+        endpoint: &Endpoint,
+        probes: &[ProbeId],
+    ) -> EndpointReport {
+        let status = self.verdict(probes);
+        let is_up = status.verdict != Verdict::Down;
+        EndpointReport {
+            name: name.owner.clone(),
+            pool: pool.name.clone(),
+            region: pool.region.clone(),
+            target: endpoint.target.clone(),
+            verdict: status.verdict,
+            shaky: status.shaky,
+            weight: endpoint.weight,
+            effective_weight: if is_up { endpoint.weight } else { 0 },
+            checks: probes.iter().map(|id| self.check(*id)).collect(),
+        }
+    }
+
+    fn check(&self, id: ProbeId) -> CheckReport {
+        let latest = self.latest_outcome(id);
+        CheckReport {
+            check: Arc::clone(&self.plan().checks[id.idx()]),
+            target: self.plan().probes[id.idx()].to_string(),
+            verdict: self.status(id).verdict,
+            latest: latest.map(|it| (it.outcome.clone(), it.at)),
+        }
+    }
+}
