@@ -128,7 +128,7 @@ pub struct Candidate {
     pub weight: u64,
     /// How often this client gets it, from 0 to 1.
     pub probability: f64,
-    /// What it hands out.
+    /// What it hands out; to a sticky client that gets it, in this order.
     pub endpoints: Vec<Endpoint>,
     /// What the other name that it is gives to the client.
     pub nested: Option<Nested>,
@@ -275,20 +275,24 @@ impl Teller<'_> {
         depth: usize,
     ) -> Vec<Candidate> {
         // A sticky client's network picks, and no roll.
-        let picked = drawn.draw(self.seat.network, &mut Roll(0)).pool.pool;
+        let picked = drawn.draw(self.seat.network, &mut Roll(0));
         let mut candidates = Vec::with_capacity(drawn.pools.len());
         for it in &drawn.pools {
             #[allow(clippy::cast_precision_loss)] // A share's last digits do not matter.
             let share = it.weight as f64 / drawn.weight_sum as f64;
-            let is_picked = f64::from(u8::from(it.pool == picked));
+            let is_picked = it.pool == picked.pool.pool;
             // What is answered from may be older than the policy (`last_good`).
             let pool = steered.policy.pools.get(usize::from(it.pool));
             let nested = it.is_alias.then(|| self.nested(&it.members[0].rdata, family, depth));
             candidates.push(Candidate {
                 pool: pool.map_or_else(|| "(gone)".into(), |pool| pool.name.clone()),
                 weight: it.weight,
-                probability: if drawn.sticky { is_picked } else { share },
-                endpoints: it.members.iter().map(|member| endpoint(member, family)).collect(),
+                probability: if drawn.sticky { f64::from(u8::from(is_picked)) } else { share },
+                endpoints: if drawn.sticky && is_picked {
+                    picked.members().map(|member| endpoint(member, family)).collect()
+                } else {
+                    it.members.iter().map(|member| endpoint(member, family)).collect()
+                },
                 nested,
             });
         }

@@ -7,8 +7,8 @@ use crate::{
     geo::{Place, Prefix, Unwrapped, unwrapped},
     snapshot::Snapshot,
     steer::{
-        AllDown, By, Condition, Footing, Level, LevelKind, Outcome, Pool, PoolSet, Slack, Target,
-        Way,
+        self, AllDown, By, Condition, Footing, Level, LevelKind, Outcome, Pool, PoolSet, Slack,
+        Target, Way,
     },
     wire::Family,
 };
@@ -337,8 +337,12 @@ impl Told<'_> {
             return aliases.join("; ");
         }
         let Outcome::Draw(drawn) = &self.decision.outcome else { return String::new() };
-        let candidates = possible(self.candidates);
-        let most = candidates.map(|it| it.endpoints.len()).max().unwrap_or(0);
+        let is_possible = |it: &&steer::Candidate| {
+            let pool = self.pools().get(usize::from(it.pool));
+            pool.is_some_and(|pool| possible(self.candidates).any(|it| it.pool == pool.name))
+        };
+        let possible_pools = drawn.pools.iter().filter(is_possible);
+        let most = possible_pools.map(|it| it.members.len()).max().unwrap_or(0);
         let order = if drawn.sticky { "by the client's network" } else { "in random order" };
         let mut why = match (self.now.family, most <= usize::from(drawn.answers)) {
             (Family::Name, _) => "one name, drawn by weight".to_owned(),

@@ -355,7 +355,8 @@ fn policy(roll: &mut Roll, idx: usize, apex: &Name) -> Policy {
             label: None,
         });
         let mut pool = Pool::of(REGIONS[region], endpoints.collect());
-        pool.region = Some(REGIONS[region].into());
+        // A pool that is another name is where that name's pools are.
+        pool.region = alias.is_none().then(|| REGIONS[region].into());
         pool.at = ["40,-75", "50,8", "35,139", "-23,-46"][region].parse().ok();
         pool.weight = below(4) as u32;
         pool.tier = if region == 0 { 1 } else { 1 + (below(4) / 3) as u16 };
