@@ -96,8 +96,11 @@ fn put_explanation(
     if !snapshot.explain_from.iter().any(|it| it.holds(&address)) {
         return None;
     }
-    let lines = explain::for_dns(snapshot, query.name.suffix(1).0, subnet(query), client)?;
+    let subnet = subnet(query);
+    let lines = explain::for_dns(snapshot, query.name.suffix(1).0, subnet, client)?;
     reply.set_authoritative();
+    // It names the client.
+    reply.narrow_scope(subnet.map_or(0, |it| it.length()));
     let owner = Owner { name: query.name.as_wire(), place: Some(Place::QUESTION) };
     let apex = Apex { name: served.zone.apex().as_wire(), place: None };
     let records = lines.iter().map(Vec::as_slice);

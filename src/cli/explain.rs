@@ -118,11 +118,13 @@ fn text(told: &Explained) -> String {
 }
 
 fn put(told: &Explained, margin: &str, text: &mut String) {
+    let Explained { name, rtype, place, .. } = told;
+    writeln!(text, "{margin}{name} {rtype} for {}", place.address)
+        .expect("a String takes everything");
     let mut line = |word: &str, left: &str, why: &str| {
         let line = format!("{margin}{word:<10} {left:<28}  {why}");
         writeln!(text, "{}", line.trim_end()).expect("a String takes everything");
     };
-    line(&told.name, &told.rtype, &format!("for {}", told.place.address));
     for stage in &told.stages {
         let left = if stage.left.is_empty() { "none".to_owned() } else { stage.left.join(" ") };
         line(&stage.stage, &left, &stage.why);

@@ -63,6 +63,8 @@ pub struct Plan {
     pub zones: Vec<PlannedZone>,
     /// What is known of addresses: the operator's networks over the files.
     pub geo: Arc<Geo>,
+    /// The regions that are declared, in the order of the file.
+    pub regions: Vec<Box<str>>,
     /// The distinct probes that the zones' endpoints refer to.
     pub probes: Vec<Arc<ProbeSpec>>,
     /// For each of them, the check that it executes; of equal ones the first.
@@ -170,6 +172,7 @@ fn plan(
 ) -> Option<Plan> {
     let source = Source::first(path, report)?;
     let server = server::read(&source, report, sources)?;
+    let declared = server.regions.iter().map(|it| it.name.as_str().into()).collect();
     let mut world = World {
         report,
         regions: server.regions,
@@ -201,6 +204,7 @@ fn plan(
         settings: server.settings,
         zones,
         geo,
+        regions: declared,
         probes: probes.specs,
         checks: probes.names,
         sources,

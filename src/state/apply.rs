@@ -119,8 +119,15 @@ impl State {
         let settings = plan.settings.clone();
         let geo = Arc::clone(&plan.geo);
         let decider = Decider::new(Arc::clone(&geo));
-        let nothing =
-            Plan { settings, zones: vec![], geo, probes: vec![], checks: vec![], sources: vec![] };
+        let nothing = Plan {
+            settings,
+            zones: vec![],
+            geo,
+            regions: vec![],
+            probes: vec![],
+            checks: vec![],
+            sources: vec![],
+        };
         let mut state = Self {
             plan: nothing,
             statuses: Vec::new(),

@@ -85,10 +85,11 @@ impl State {
         reports
     }
 
-    /// Every region that pools are in, in the order of their names.
+    /// Every region that is declared or that a pool is in, in the order of their names.
     #[must_use]
     pub fn regions(&self) -> Vec<RegionReport> {
-        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let declared = self.plan().regions.iter().map(|it| (&**it, (0, 0)));
+        let mut counts: BTreeMap<&str, (usize, usize)> = declared.collect();
         for name in self.names() {
             for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
                 let Some(region) = &pool.region else { continue };

@@ -134,6 +134,7 @@ impl World {
             settings: settings(),
             zones: Vec::new(),
             geo: geo(&mut roll).into(),
+            regions: Vec::new(),
             probes: Vec::new(),
             checks: Vec::new(),
             sources: Vec::new(),

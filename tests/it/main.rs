@@ -1,6 +1,7 @@
 //! The one integration-test binary.
 
 mod answers;
+mod api;
 mod check;
 mod conformance;
 mod demo;

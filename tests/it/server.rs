@@ -23,6 +23,8 @@ use crate::process::{PATIENCE, Process, evenkeel, until};
 pub(crate) struct Server {
     process: Process,
     pub(crate) address: SocketAddr,
+    /// Where the API is, if the files want one.
+    pub(crate) api: Option<SocketAddr>,
     folder: Arc<tempfile::TempDir>,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -55,11 +57,19 @@ impl Server {
                 }
             }
         });
-        let mut server =
-            Self { process, address: SocketAddr::from(([127, 0, 0, 1], 0)), folder, log };
+        let mut server = Self {
+            process,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            api: None,
+            folder,
+            log,
+        };
         let ready = server.wait_for_log(" ready ", 0);
         let address = field(&ready, "listen").trim_matches(['[', ']']);
         server.address = address.split(", ").next().unwrap().parse().expect(&ready);
+        if ready.contains(" api=") {
+            server.api = Some(field(&ready, "api").parse().expect(&ready));
+        }
         server
     }
 

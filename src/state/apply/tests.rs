@@ -81,6 +81,7 @@ fn plan(lines: &str) -> Plan {
         },
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::new(Geo::nowhere()),
+        regions: Vec::new(),
         checks: letters.iter().map(|it| it.to_string().into()).collect(),
         probes: letters.into_iter().map(spec).collect(),
         sources: Vec::new(),
