@@ -2,6 +2,8 @@
 //!
 //! *Not here:* how an explanation is worded (`api`).
 
+mod words;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
