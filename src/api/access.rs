@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -33,7 +33,7 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
 /// Whether a caller knows the token (RFC 6750 section 2.1). How much of a wrong one is right does not
 /// show in the time that it takes.
 fn knows(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(|it| it.as_bytes());
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let Some((scheme, given)) = given.and_then(|it| it.split_at_checked("Bearer ".len())) else {
         return false;
     };

@@ -95,7 +95,8 @@ struct Endpoint {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    check: String,
+    #[serde(rename = "check")]
+    name: String,
     target: String,
     verdict: String,
     outcome: Option<String>,
@@ -105,7 +106,7 @@ struct Check {
 impl From<&[EndpointReport]> for Endpoints {
     fn from(reports: &[EndpointReport]) -> Self {
         let check = |it: &crate::state::CheckReport| Check {
-            check: it.check.to_string(),
+            name: it.check.to_string(),
             target: it.target.clone(),
             verdict: it.verdict.to_string(),
             outcome: it.latest.as_ref().map(|(outcome, _)| outcome.to_string()),

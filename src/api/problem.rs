@@ -13,25 +13,25 @@ use crate::config::Complaint;
 pub struct Problem {
     /// `about:blank`: the status says what kind it is (RFC 9457 section 4.2.1).
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The words of the status.
-    pub title: String,
+    pub title: Box<str>,
     /// The status code.
     pub status: u16,
     /// What went wrong.
-    pub detail: String,
+    pub detail: Box<str>,
     /// What to do about it.
-    pub hint: String,
+    pub hint: Box<str>,
     /// What is wrong with the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<Complaint>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    fn new(status: StatusCode, detail: impl Into<Box<str>>, hint: impl Into<Box<str>>) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
-            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or_default().into(),
             status: status.as_u16(),
             detail: detail.into(),
             hint: hint.into(),
@@ -39,7 +39,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn bad_parameter(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn bad_parameter(detail: impl Into<Box<str>>, hint: impl Into<Box<str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail, hint)
     }
 
@@ -70,11 +70,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
     }
 
-    pub(super) fn unknown(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn unknown(detail: impl Into<Box<str>>, hint: impl Into<Box<str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail, hint)
     }
 
-    pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(super) fn bad_body(status: StatusCode, detail: impl Into<Box<str>>) -> Self {
         Self::new(status, detail, "send less at one time")
     }
 

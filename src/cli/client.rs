@@ -157,10 +157,7 @@ fn refusal(status: reqwest::StatusCode, text: &str) -> String {
 
 /// A problem as people read it.
 pub(super) fn problem_text(problem: &Problem) -> String {
-    let mut text = String::new();
-    for complaint in &problem.complaints {
-        text.push_str(&format!("{complaint}\n"));
-    }
-    text.push_str(&format!("{}\nhint: {}", problem.detail, problem.hint));
-    text
+    let complaints = problem.complaints.iter().map(|it| format!("{it}\n"));
+    let rest = format!("{}\nhint: {}", problem.detail, problem.hint);
+    complaints.chain([rest]).collect()
 }

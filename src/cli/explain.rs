@@ -62,8 +62,8 @@ fn client(text: &str) -> Result<Prefix, String> {
 /// Explains.
 pub(super) fn run(explain: &Explain) -> ExitCode {
     let told = match &explain.config {
-        Some(config) => explain.from_file(config),
-        None => explain.from_server(),
+        Some(config) => explain.ask_file(config),
+        None => explain.ask_server(),
     };
     match told {
         Ok(json) if explain.json => print(&json),
@@ -76,7 +76,7 @@ pub(super) fn run(explain: &Explain) -> ExitCode {
 }
 
 impl Explain {
-    fn from_server(&self) -> Result<String, Refused> {
+    fn ask_server(&self) -> Result<String, Refused> {
         let (name, rtype) = (self.name.to_string(), self.rtype.to_string());
         let client = client_text(self.client);
         let mut parameters = vec![("name", &*name), ("type", &*rtype), ("client", &*client)];
@@ -85,7 +85,7 @@ impl Explain {
     }
 
     /// What a server would say that has just read the file, and whose probes all are good.
-    fn from_file(&self, config: &std::path::Path) -> Result<String, Refused> {
+    fn ask_file(&self, config: &std::path::Path) -> Result<String, Refused> {
         let plan = compile::load(config).map_err(|it| Refused::No(it.to_text()))?;
         if !self.json {
             eprintln!("{}: as its endpoints are when all of them are up", config.display());

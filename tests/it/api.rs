@@ -205,7 +205,7 @@ fn a_reload_is_asked_for() {
     assert_eq!(reloaded.status, 200);
     assert!(before < generation(&reloaded));
 
-    server.write("zones/example.com.yaml", &ZONE.replace("20s", "20x").trim_start());
+    server.write("zones/example.com.yaml", ZONE.replace("20s", "20x").trim_start());
     let refused = call(api, "POST", "/api/v1/reload", &[], b"").problem(422);
     let complaint = &refused["complaints"][0];
     assert!(complaint["file"].as_str().unwrap().ends_with("zones/example.com.yaml"));

@@ -335,6 +335,7 @@ fn geo(roll: &mut Roll) -> evenkeel::geo::Geo {
     networks.geo()
 }
 
+#[allow(clippy::cast_possible_truncation)] // The numbers are small.
 fn policy(roll: &mut Roll, idx: usize, apex: &Name) -> Policy {
     let mut below = |it: u64| roll.below(it);
     let by = [By::Weight, By::Weight, By::Distance, By::Latency][below(4) as usize];
@@ -421,6 +422,7 @@ fn addresses(told: &Explanation) -> BTreeMap<Ipv4Addr, (u32, f64)> {
     addresses
 }
 
+#[allow(clippy::cast_precision_loss)] // The numbers are small.
 fn of_candidate(candidate: &Candidate) -> Vec<(Ipv4Addr, u32, f64)> {
     let own = candidate.endpoints[0].ttl;
     match &candidate.nested {

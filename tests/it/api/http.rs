@@ -28,10 +28,8 @@ pub(crate) fn call(
     let mut stream = TcpStream::connect(api).expect("the API is there");
     stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
+    head.extend([format!("Content-Length: {}\r\n\r\n", body.len())]);
     stream.write_all(head.as_bytes()).expect("loopback takes it");
     // A body that is refused is not read to its end, and the connection may be gone.
     let _ = stream.write_all(body);
