@@ -223,6 +223,55 @@ pub const API_REASONS_MAX: usize = 10;
 
 /// How long a command waits for the server's answer: somewhat longer than the server does.
 pub const API_CLIENT_WAIT_MAX: Duration = Duration::from_secs(130);
+// ---- Measured round trips ----
+
+/// Bits of an IPv4 address by which round trips are told apart; what comes with more is taken for
+/// its block. A wider block that is given as such is kept as it is.
+pub const LATENCY_V4_LEN: u8 = 24;
+
+/// Bits of an IPv6 address by which round trips are told apart.
+pub const LATENCY_V6_LEN: u8 = 48;
+
+/// The widest IPv4 block that a sample may be of: what is wider has no round trip of its own.
+pub const LATENCY_V4_LEN_MIN: u8 = 8;
+
+/// The widest IPv6 block that a sample may be of.
+pub const LATENCY_V6_LEN_MIN: u8 = 16;
+
+/// Milliseconds of a round trip: what takes longer is a fault and not a distance.
+pub const LATENCY_MS_MAX: f64 = 10_000.0;
+
+/// Networks with round trips of their own. At the limit those with the fewest samples go, where an
+/// old sample counts less than a new one: what is known well stays, and a flood of networks that
+/// are seen once displaces its like.
+pub const LATENCY_NETWORKS_MAX: usize = 100_000;
+
+/// Pairs of an autonomous system and a country with round trips of their own, and countries; at
+/// the limit it is as with networks.
+pub const LATENCY_SYSTEMS_MAX: usize = 50_000;
+
+/// At a limit, one in so many goes at once, so that making room is rare.
+pub const LATENCY_ROOM_DIVISOR: usize = 8;
+
+/// Samples that a smoothed round trip rests on at most. Beyond it old ones give way faster than by
+/// age, so that a busy network follows within a thousand samples.
+pub const LATENCY_WEIGHT_MAX: f32 = 1000.0;
+
+/// How far above or below the smoothed round trip a sample counts in full, as a factor. What lies
+/// beyond is taken for that: a lost packet is not a longer way.
+pub const LATENCY_OUTLIER_FACTOR: f32 = 4.0;
+
+/// What is left of samples when they are forgotten.
+pub const LATENCY_WEIGHT_MIN: f32 = 0.5;
+
+/// Samples that one line may stand for.
+pub const LATENCY_LINE_SAMPLES_MAX: u32 = 1_000_000;
+
+/// Least time between two publications of round trips, since each has clients looked at anew.
+pub const LATENCY_PUBLISH_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often round trips are looked through when no sample came: they age even so.
+pub const LATENCY_AGE_EVERY: Duration = Duration::from_mins(1);
 
 // ---- Publishing ----
 
@@ -302,5 +351,7 @@ const _: () = {
         UDP_WAIT_MAX.as_millis() / PUBLISH_PAUSE.as_millis() < SNAPSHOTS_RETIRED_MAX as u128 / 2
     );
     assert!(API_CALL_WAIT_MAX.as_millis() < API_CLIENT_WAIT_MAX.as_millis());
+    assert!(LATENCY_V4_LEN_MIN <= LATENCY_V4_LEN && LATENCY_V6_LEN_MIN <= LATENCY_V6_LEN);
+    assert!(LATENCY_PUBLISH_PAUSE.as_millis() <= LATENCY_AGE_EVERY.as_millis());
     assert!(RELOAD_SETTLE.as_millis() < RELOAD_SETTLE_MAX.as_millis());
 };

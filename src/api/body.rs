@@ -135,15 +135,6 @@ pub struct Reloaded {
     pub generation: u64,
 }
 
-/// A line of `POST latency`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Sample {
-    pub(super) client: String,
-    pub(super) region: String,
-    pub(super) ms: f64,
-}
-
 /// `POST latency`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Measured {
@@ -156,10 +147,10 @@ pub struct Measured {
 }
 
 impl Measured {
-    pub(super) fn new(accepted: usize, mut reasons: Vec<String>) -> Self {
-        let refused = reasons.len();
-        reasons.truncate(crate::limits::API_REASONS_MAX);
-        Self { accepted, refused, reasons }
+    pub(super) fn new(accepted: usize, refused: &[(usize, String)]) -> Self {
+        let reason = |(line, why): &(usize, String)| format!("line {line}: {why}");
+        let reasons = refused.iter().take(crate::limits::API_REASONS_MAX).map(reason).collect();
+        Self { accepted, refused: refused.len(), reasons }
     }
 }
 

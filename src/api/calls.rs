@@ -14,11 +14,13 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Api, Problem, Request, Sample, access, body};
+use super::{Api, Problem, Request, access, body};
 use crate::{
+    config::samples,
     explain::{self, Question, Unexplained},
     geo::Prefix,
     limits::API_BODY_LEN_MAX,
+    state::latency::Sample,
     wire::{Name, Rtype},
 };
 
@@ -99,16 +101,20 @@ async fn latency(
     let text = samples.map_err(|it| Problem::bad_body(it.status(), it.body_text()))?;
     let mut samples = Vec::new();
     let mut refused = Vec::new();
-    let lines = text.split(|octet| *octet == b'\n').zip(1_usize..);
-    for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
-        match serde_json::from_slice::<body::Sample>(line) {
-            Ok(body::Sample { client, region, ms }) => samples.push(Sample { client, region, ms }),
-            Err(error) => refused.push(format!("line {number}: {error}")),
+    // What is no UTF-8 is no JSON either, on its own line.
+    for (number, line) in samples::ndjson(&String::from_utf8_lossy(&text)) {
+        let sample = line.and_then(|it| {
+            Sample::new(&it.client, &it.region, it.ms, it.samples).map_err(|why| why.to_string())
+        });
+        match sample {
+            Ok(sample) => samples.push((number, sample)),
+            Err(why) => refused.push((number, why)),
         }
     }
     let measured = ask(&api, |reply| Request::Measure(samples, reply)).await?;
     refused.extend(measured.refused);
-    Ok(json(&body::Measured::new(measured.accepted, refused)))
+    refused.sort_unstable();
+    Ok(json(&body::Measured::new(measured.accepted, &refused)))
 }
 
 async fn explain_call(

@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     config::Complaint,
     snapshot::Snapshot,
-    state::{EndpointReport, RegionReport},
+    state::{EndpointReport, RegionReport, latency::Sample},
     wire::Name,
 };
 
@@ -60,8 +60,8 @@ pub enum Request {
     Endpoints(Option<Name>, oneshot::Sender<Vec<EndpointReport>>),
     /// Read the files again: the generation that follows, or what is wrong with them.
     Reload(oneshot::Sender<Result<u64, Vec<Complaint>>>),
-    /// Take measured round trips in.
-    Measure(Vec<Sample>, oneshot::Sender<Measured>),
+    /// Take measured round trips in, each with the number of its line.
+    Measure(Vec<(usize, Sample)>, oneshot::Sender<Measured>),
 }
 
 /// How the server is.
@@ -75,22 +75,11 @@ pub struct Status {
     pub regions: Vec<RegionReport>,
 }
 
-/// A measured round trip.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// An address or a network.
-    pub client: String,
-    /// The region it was measured to.
-    pub region: String,
-    /// Milliseconds.
-    pub ms: f64,
-}
-
 /// What became of samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measured {
     /// How many were taken.
     pub accepted: usize,
-    /// Why each of the others was not.
-    pub refused: Vec<String>,
+    /// The lines of the others, and why they were not.
+    pub refused: Vec<(usize, String)>,
 }

@@ -126,6 +126,9 @@ impl Control {
                 () = sleep_until(publish_at), if self.state.is_stale() => {}
                 _ = sweep.tick() => {
                     self.publisher.sweep();
+                    if let Some(measured) = self.state.measure(clock::now()) {
+                        self.take(measured);
+                    }
                     if !self.serving.is_whole() {
                         return Ok(broken("a thread that serves"));
                     }

@@ -13,6 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::control::Control;
 use crate::{
     api::{self, Api, Measured, Request, Status},
+    clock,
     compile::Plan,
     config::Complaint,
 };
@@ -105,8 +106,14 @@ impl Control {
                 self.begin_reload(true);
             }
             Request::Measure(samples, reply) => {
-                let refused = samples.iter().map(|_| "latency is not taken in yet".to_owned());
-                drop(reply.send(Measured { accepted: 0, refused: refused.collect() }));
+                let (now, mut measured) = (clock::now(), Measured::default());
+                for (line, sample) in samples {
+                    match self.state.sample(&sample, now) {
+                        Ok(()) => measured.accepted += 1,
+                        Err(why) => measured.refused.push((line, why.to_string())),
+                    }
+                }
+                drop(reply.send(measured));
             }
         }
     }

@@ -55,7 +55,21 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Refused::No(format!("the system gives no runtime: {error}")))?;
-        runtime.block_on(self.call_with(token, method, path, parameters))
+        runtime.block_on(self.call_with(token, method, path, parameters, String::new()))
+    }
+
+    /// Posts bodies to `path`, one after the other, and gives those of the answers.
+    pub(super) fn post(&self, path: &str, bodies: Vec<String>) -> Result<Vec<String>, Refused> {
+        let token = self.token()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Refused::No(format!("the system gives no runtime: {error}")))?;
+        let mut answers = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let call = self.call_with(token.clone(), Method::POST, path, &[], body);
+            answers.push(runtime.block_on(call)?);
+        }
+        Ok(answers)
     }
 
     async fn call_with(
@@ -64,6 +78,7 @@ impl Server {
         method: Method,
         path: &str,
         parameters: &[(&str, &str)],
+        body: String,
     ) -> Result<String, Refused> {
         let mut url = self.server.join(path).map_err(|error| self.unusable(&error))?;
         if !parameters.is_empty() {
@@ -72,7 +87,7 @@ impl Server {
             url.set_query(Some(&text));
         }
         let client = client(url.scheme()).map_err(Refused::No)?;
-        let mut request = client.request(method, url);
+        let mut request = client.request(method, url).body(body);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod latency;
 mod query;
 mod reply_text;
 mod status;
@@ -63,6 +64,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell a server what round trips were measured.
+    #[command(subcommand)]
+    Latency(latency::Latency),
     /// Run three regions, a server and a client on this machine, and fail and restore regions.
     Demo,
 }
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Status { server, json } => status::status(&server, json),
         Command::Reload { server, json } => status::reload(&server, json),
+        Command::Latency(latency) => latency::run(&latency),
         Command::Demo => demo::run(),
     }
 }

@@ -20,6 +20,7 @@ mod complaint;
 mod de;
 mod field;
 mod later;
+pub mod samples;
 mod scalar;
 pub mod server;
 mod tree;

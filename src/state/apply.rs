@@ -4,16 +4,18 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use super::{
     Place,
     alias::{AliasTo, Aliases},
     decide::{Conditions, Decider},
+    latency::{Latencies, Refusal, Sample},
 };
 use crate::{
     compile::{Plan, PlannedName},
+    geo::Coordinates,
     health::{self, ProbeSpec, Report, Status, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
@@ -96,6 +98,7 @@ pub struct State {
     /// What names that are pools of other names are.
     aliases: Aliases,
     decider: Decider,
+    latencies: Latencies,
     /// By owner: what a name whose `all_down` is `last_good` gave latest.
     good: HashMap<Name, Arc<Steered>>,
     /// What the latest snapshot lacks.
@@ -138,6 +141,7 @@ impl State {
             warming: true,
             aliases: Aliases::default(),
             decider,
+            latencies: Latencies::default(),
             good: HashMap::new(),
             stale: Stale::All,
             latest: Snapshot::default(),
@@ -162,6 +166,30 @@ impl State {
             self.warm_up();
         }
         effects
+    }
+
+    /// Takes a measured round trip in; clients are told of it in [`Self::measure`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Latencies::take`].
+    pub fn sample(&mut self, sample: &Sample, now: Instant) -> Result<(), Refusal> {
+        self.latencies.take(sample, self.decider.geo(), &self.plan.settings.latency, now)
+    }
+
+    /// What clients are to be told of what was measured, if it is time and there is something new.
+    pub fn measure(&mut self, now: Instant) -> Option<Change> {
+        if !self.latencies.is_due(now) {
+            return None;
+        }
+        let measured = self.latencies.publish(now, &self.plan.settings.latency)?;
+        Some(Change::Measured(Arc::new(measured)))
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     /// The snapshot that follows the latest, if anything in it differs.
@@ -276,6 +304,7 @@ impl State {
         if plan.geo != *self.decider.geo() {
             self.decider.set_geo(Arc::clone(&plan.geo));
         }
+        self.latencies.set_regions(regions(&plan));
         self.aliases = Aliases::of(&plan);
         self.users = users(&plan);
         self.unknown = statuses.iter().filter(|it| it.verdict == Verdict::Unknown).count();
@@ -471,6 +500,13 @@ impl State {
 
 fn is_present(decision: &Decision) -> bool {
     decision.outcome != Outcome::NoData
+}
+
+/// The regions that pools are in, and where they are.
+fn regions(plan: &Plan) -> impl Iterator<Item = (&str, Option<Coordinates>)> {
+    let names = plan.zones.iter().flat_map(|zone| &zone.steered);
+    let pools = names.flat_map(|name| &name.policy.pools);
+    pools.filter_map(|pool| Some((pool.region.as_deref()?, pool.at)))
 }
 
 /// Makes equal policies the same, so that names that differ in nothing are decided once.

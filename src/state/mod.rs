@@ -4,6 +4,7 @@
 //!   files ---> Reloaded \                      / events   -> the log
 //!   prober --> Probed    > State::apply ------<  probes   -> the prober
 //!   clock ---> WarmedUp /        |             \ (names whose conditions may have changed)
+//!   samples -> latency -> Measured
 //!                                v
 //!                         State::snapshot -> publish -> the packet threads
 //! ```
@@ -23,6 +24,7 @@
 mod apply;
 mod alias;
 mod decide;
+pub mod latency;
 mod publish;
 mod report;
 
