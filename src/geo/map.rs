@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, net::IpAddr};
 
 use super::{
     place::Place,
-    prefix::{Prefix, Unwrapped, unwrapped},
+    prefix::{Prefix, Unwrapped, unwrapped, without_wrappers},
     ranges::{Ranges, widest_prefix},
     special::{self, Kind},
 };
@@ -73,6 +73,8 @@ impl Geo {
             }
             Unwrapped::V6(address) => {
                 let (id, run) = self.v6.get(address);
+                let is_everywhere = self.v4.n_runs() == 1 && self.v4.get(0).0 == id;
+                let run = if is_everywhere { run } else { without_wrappers(address, run) };
                 (id, widest_prefix(address, run))
             }
         };

@@ -33,6 +33,6 @@ mod special;
 pub use map::{Geo, Interner, Located, PlaceId};
 pub use networks::{NetworkError, Networks};
 pub use place::{Continent, Coordinates, Country, Place, Subdivision, rtt_estimate_ms};
-pub use prefix::{Bounds, Malformed, Prefix, Unwrapped, unwrapped};
+pub use prefix::{Bounds, Malformed, Prefix, Unwrapped, unwrapped, wrappers};
 pub use ranges::{Address, Builder, Ranges, Run, widest_prefix};
 pub use special::{is_documentation, is_special_use};

@@ -155,6 +155,26 @@ const WRAPPERS: [(u128, u8); 3] = [
     (0x2002 << 112, 16),
 ];
 
+/// The blocks of IPv6 addresses that are looked up as IPv4 ones.
+pub fn wrappers() -> impl Iterator<Item = Run<u128>> {
+    WRAPPERS.iter().map(|(prefix, len)| prefix.block(*len))
+}
+
+/// Of a run around an IPv6 address that stands for itself, the part without any that stand for
+/// IPv4 ones.
+#[must_use]
+pub(super) fn without_wrappers(address: u128, mut run: Run<u128>) -> Run<u128> {
+    for block in wrappers() {
+        assert!(address < block.first || block.last < address);
+        if block.last < address {
+            run.first = run.first.max(block.last + 1);
+        } else {
+            run.last = run.last.min(block.first - 1);
+        }
+    }
+    run
+}
+
 /// Where to look an address up: an IPv4 address inside an IPv6 one is where the IPv4 address is.
 #[must_use]
 pub fn unwrapped(address: IpAddr) -> Unwrapped {

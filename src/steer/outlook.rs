@@ -7,7 +7,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{ClassId, Decision, View};
-use crate::geo::{Ranges, Unwrapped, unwrapped, widest_prefix};
+use crate::geo::{Ranges, Unwrapped, unwrapped, widest_prefix, wrappers};
 
 /// What every client gets for one family of a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +24,12 @@ pub struct Outlook {
 #[derive(Debug, PartialEq)]
 pub struct Lines {
     v4: Ranges<u32, u16>,
+    /// Where IPv4 addresses are wrapped: what all of them have, or [`WRAPPED`].
     v6: Ranges<u128, u16>,
 }
+
+/// Stands on the line of IPv6 where the line of IPv4 says it, so that no prefix around holds both.
+const WRAPPED: u16 = u16::MAX;
 
 impl Outlook {
     /// What `decide` makes of each class of a view. `lines` gives the lines on which a class's
@@ -58,14 +62,12 @@ impl Outlook {
     pub fn look(&self, client: IpAddr) -> (&Decision, u8) {
         let Some(lines) = &self.lines else { return (&self.decisions[0], 0) };
         let (number, bits) = match unwrapped(client) {
-            Unwrapped::V4 { address, before } => {
+            Unwrapped::V4 { address, before } if before == 0 || lines.v4.n_runs() != 1 => {
                 let (number, run) = lines.v4.get(address);
                 (number, before + widest_prefix(address, run))
             }
-            Unwrapped::V6(address) => {
-                let (number, run) = lines.v6.get(address);
-                (number, widest_prefix(address, run))
-            }
+            // A wrapped one of which all IPv4 clients get the same: those around it may, too.
+            Unwrapped::V4 { .. } | Unwrapped::V6(_) => lines.look_v6(client),
         };
         (&self.decisions[usize::from(number)], bits)
     }
@@ -88,6 +90,63 @@ impl Lines {
     #[must_use]
     pub fn new(view: &View, numbers: &[u16]) -> Self {
         let number = |class: ClassId| numbers[usize::from(class.0)];
-        Self { v4: view.v4().map(number), v6: view.v6().map(number) }
+        let v4 = view.v4().map(number);
+        let wrapped = if v4.n_runs() == 1 { v4.get(0).0 } else { WRAPPED };
+        let wrappers = wrappers().map(|block| (block, true)).collect();
+        let is_wrapper = Ranges::from_blocks(false, wrappers);
+        let v6 = view.v6().overlay(
+            &is_wrapper,
+            |class, is_wrapper| {
+                if is_wrapper { wrapped } else { number(class) }
+            },
+        );
+        Self { v4, v6 }
+    }
+
+    fn look_v6(&self, client: IpAddr) -> (u16, u8) {
+        let IpAddr::V6(address) = client else { unreachable!("it is no IPv4 address") };
+        let (number, run) = self.v6.get(address.to_bits());
+        (number, widest_prefix(address.to_bits(), run))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        geo::{Coordinates, Geo, Networks, Place},
+        steer::{By, Footing, Measured, Outcome, Policy, Pool},
+    };
+
+    /// The scope of an IPv6 client's answer around which IPv4 clients, wrapped, get another.
+    #[test]
+    fn the_scope_of_ipv6_holds_no_wrapped_ipv4_that_differs() {
+        let mut networks = Networks::default();
+        let place = Place { at: Coordinates::new(50.0, 8.0), ..Place::NOWHERE };
+        networks.insert("20.0.0.0/8".parse().unwrap(), place).unwrap();
+        let pool = Pool { at: Coordinates::new(50.0, 8.0), ..Pool::of("de", Box::default()) };
+        let policy = Policy { by: By::Distance, ..Policy::of(20, 5, Box::new([pool])) };
+        let check = |geo: &Geo, client: &str, expect: u8| {
+            let view = View::new(&policy, geo, &Measured::default());
+            let decide = |class: ClassId| Decision {
+                footing: if class.0 == 0 { Footing::Healthy } else { Footing::FailedOpen },
+                outcome: Outcome::NoData,
+            };
+            let lines = |numbers: &[u16]| Arc::new(Lines::new(&view, numbers));
+            let outlook = Outlook::of(&view, decide, lines);
+            assert_eq!(outlook.look(client.parse().unwrap()).1, expect, "{client}");
+        };
+        let geo = networks.geo();
+        check(&geo, "2003::1", 16);
+        check(&geo, "2400::1", 6);
+        check(&geo, "8000::1", 1);
+        check(&geo, "2002:1400::1", 24);
+        check(&geo, "::ffff:20.0.0.1", 104);
+        // Where IPv6 is what differs, a wrapped client shares its answer with those around it.
+        let mut networks = Networks::default();
+        networks.insert("2400::/12".parse().unwrap(), place).unwrap();
+        check(&networks.geo(), "::ffff:20.0.0.1", 3);
+        check(&networks.geo(), "2002:1400::1", 6);
+        check(&networks.geo(), "2003::1", 6);
     }
 }

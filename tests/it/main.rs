@@ -20,4 +20,5 @@ mod query;
 mod reload;
 mod server;
 mod sockets;
+mod steering;
 mod tidy;
