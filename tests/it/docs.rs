@@ -9,10 +9,14 @@ use std::{
     process::Stdio,
 };
 
-use crate::process::evenkeel;
+use crate::{
+    api::{call, run},
+    process::evenkeel,
+    server::Server,
+};
 
 /// The documents with files in them.
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/configuration.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/configuration.md", "docs/api.md"];
 
 #[test]
 fn yaml_in_documents_passes_check() {
@@ -35,6 +39,34 @@ fn yaml_in_documents_passes_check() {
         assert!(servers == 1 && 0 < zones, "{document}: {servers} server files, {zones} zones");
         check(&folder.path().join("evenkeel.yaml"), document);
     }
+}
+
+#[test]
+fn what_the_page_on_the_api_shows_is_what_it_says() {
+    let text = fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let mut files = yaml_blocks(&text);
+    let server_file = files.next().unwrap().replace("5300", "0").replace("8053", "0");
+    let zone = files.next().unwrap();
+    let server =
+        Server::start(&[("evenkeel.yaml", &*server_file), ("zones/example.com.yaml", zone)]);
+    let api = server.api.expect("the page has an API");
+    let url = format!("http://{api}");
+    for block in text.split("```console\n$ evenkeel ").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let (command, expected) = block.split_once('\n').unwrap();
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.extend(["--server", &url]);
+        assert_eq!(run(&arguments), (0, expected.replace("0.1.0", env!("CARGO_PKG_VERSION"))), "{command}");
+    }
+    let calls = text.lines().filter_map(|line| line.strip_prefix("curl "));
+    let mut n_calls = 0;
+    for line in calls {
+        let (options, path) = line.split_once("http://127.0.0.1:8053").unwrap();
+        let method = if options.contains("POST") { "POST" } else { "GET" };
+        assert_eq!(call(api, method, path, &[], b"").status, 200, "{line}");
+        n_calls += 1;
+    }
+    assert_eq!(n_calls, 7);
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn what_the_documents_promise_exists() {
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "docs/api.md",
         "docs/configuration.md",
         "docs/running.md",
         "evenkeel.yaml",
