@@ -9,6 +9,7 @@ use std::{
     process::Stdio,
 };
 
+use evenkeel::{snapshot::Snapshot, state::Publisher};
 use hickory_proto::rr::{RData, RecordType};
 use serde_json::Value;
 
@@ -254,6 +255,26 @@ fn who_changes_something_knows_the_token() {
         call(api, "POST", "/api/v1/reload", &changed, b"").status == 200
     });
     call(api, "POST", "/api/v1/reload", &headers, b"").problem(401);
+}
+
+#[test]
+fn not_healthy_before_steered_names_are_served() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ready, readiness) = tokio::sync::watch::channel(false);
+    // A control loop that takes nothing: health does not wait for it.
+    let (requests, _full) = tokio::sync::mpsc::channel(1);
+    let api = evenkeel::api::Api {
+        snapshots: Publisher::new(Snapshot::default()).current(),
+        requests,
+        ready: readiness,
+        token: tokio::sync::watch::channel(None).1,
+    };
+    runtime.spawn(evenkeel::api::serve(listener, api));
+    call(address, "GET", "/healthz", &[], b"").problem(503);
+    ready.send_replace(true);
+    assert_eq!(call(address, "GET", "/healthz", &[], b"").body, "ok\n");
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn what_the_page_on_the_api_shows_is_what_it_says() {
         let (command, expected) = block.split_once('\n').unwrap();
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.extend(["--server", &url]);
-        assert_eq!(run(&arguments), (0, expected.replace("0.1.0", env!("CARGO_PKG_VERSION"))), "{command}");
+        assert_eq!(
+            run(&arguments),
+            (0, expected.replace("0.1.0", env!("CARGO_PKG_VERSION"))),
+            "{command}"
+        );
     }
     let calls = text.lines().filter_map(|line| line.strip_prefix("curl "));
     let mut n_calls = 0;
