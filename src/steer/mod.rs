@@ -1,7 +1,7 @@
 //! Steering: which endpoint a client gets, and why.
 //!
 //! A [`Policy`] is what the operator wrote, a [`Condition`] what is known of an endpoint now, a
-//! [`Class`] what the policy sees of a client. [`choose`] runs them through the stages of the
+//! [`Class`] what the policy sees of a client. [`choose()`] runs them through the stages of the
 //! pipeline; what is left is a [`Decision`], from which a packet draws.
 //!
 //! ```text
@@ -20,7 +20,7 @@
 //! # Invariants
 //!
 //! - Pure and total: the same arguments give the same answer.
-//! - [`choose`] is the only chooser: whoever wants to know what clients get asks it, packets,
+//! - [`choose()`] is the only chooser: whoever wants to know what clients get asks it, packets,
 //!   `explain` and all.
 //! - [`Outlook::look`] and [`Candidates::draw`] allocate nothing.
 //!
