@@ -39,22 +39,35 @@ const DOCUMENTATION: [&str; 5] =
     ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"];
 
 static LINES: LazyLock<Lines> = LazyLock::new(|| {
-    let mut lines = Lines { v4: Vec::new(), v6: Vec::new() };
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (list, kind) in [(&SPECIAL[..], Kind::Special), (&DOCUMENTATION[..], Kind::Documentation)] {
         for text in list {
             let prefix: Prefix = text.parse().expect("the lists are tested");
             match prefix.bounds() {
-                Bounds::V4(run) => lines.v4.push((run, kind)),
-                Bounds::V6(run) => lines.v6.push((run, kind)),
+                Bounds::V4(run) => v4.push((run, kind)),
+                Bounds::V6(run) => v6.push((run, kind)),
             }
         }
     }
-    lines
+    Lines { v4_octets: octets(&v4), v6_octets: octets(&v6), v4, v6 }
 });
 
 struct Lines {
     v4: Vec<(Run<u32>, Kind)>,
     v6: Vec<(Run<u128>, Kind)>,
+    /// The first octets of addresses in some of the blocks. Most addresses that are asked about are
+    /// in none, and this says so without a look at each block.
+    v4_octets: [bool; 256],
+    v6_octets: [bool; 256],
+}
+
+/// The first octets of the addresses in blocks.
+fn octets<A: Address>(blocks: &[(Run<A>, Kind)]) -> [bool; 256] {
+    let mut octets = [false; 256];
+    for (run, _) in blocks {
+        octets[run.first.bits(0, 8)..=run.last.bits(0, 8)].fill(true);
+    }
+    octets
 }
 
 /// What a block is set aside for.
@@ -92,12 +105,16 @@ pub(super) fn v6_kinds() -> Ranges<u128, Kind> {
 
 fn kind(prefix: &Prefix) -> Kind {
     match prefix.unwrapped().bounds() {
-        Bounds::V4(run) => kind_of(&LINES.v4, run),
-        Bounds::V6(run) => kind_of(&LINES.v6, run),
+        Bounds::V4(run) => kind_of(&LINES.v4, &LINES.v4_octets, run),
+        Bounds::V6(run) => kind_of(&LINES.v6, &LINES.v6_octets, run),
     }
 }
 
-fn kind_of<A: Address>(blocks: &[(Run<A>, Kind)], run: Run<A>) -> Kind {
+fn kind_of<A: Address>(blocks: &[(Run<A>, Kind)], octets: &[bool; 256], run: Run<A>) -> Kind {
+    // A block that holds the run holds its first address.
+    if !octets[run.first.bits(0, 8)] {
+        return Kind::Ordinary;
+    }
     let holds = |block: &Run<A>| block.first <= run.first && run.last <= block.last;
     blocks.iter().find(|(block, _)| holds(block)).map_or(Kind::Ordinary, |(_, kind)| *kind)
 }

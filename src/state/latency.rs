@@ -349,6 +349,8 @@ impl Latencies {
         let rtts = |entry: &Entry| -> RegionRtts { self.named(&entry.published) };
         let is_told = |entry: &Entry| !entry.published.is_empty();
         let (mut v4, mut v6, mut networks) = (Vec::new(), Vec::new(), Vec::new());
+        // Networks that are told the same have one number, and are one to a view.
+        let mut numbers: HashMap<Vec<(RegionIdx, u32)>, u32> = HashMap::new();
         // A network has what the networks around it have, but for what it knows better.
         let mut open: Vec<(Prefix, Vec<(RegionIdx, f32)>)> = Vec::new();
         for network in order {
@@ -360,9 +362,14 @@ impl Latencies {
             let mut all = open.last().map_or(Vec::new(), |(_, around)| around.clone());
             all.retain(|(region, _)| entry.published.iter().all(|(own, _)| own != region));
             all.extend(&entry.published);
-            networks.push(self.named(&all));
+            all.sort_unstable_by_key(|(region, _)| *region);
+            let key: Vec<(RegionIdx, u32)> =
+                all.iter().map(|(region, ms)| (*region, ms.to_bits())).collect();
+            let number = *numbers.entry(key).or_insert_with(|| {
+                networks.push(self.named(&all));
+                u32::try_from(networks.len()).expect("at most LATENCY_NETWORKS_MAX")
+            });
             open.push((*network, all));
-            let number = u32::try_from(networks.len()).expect("at most LATENCY_NETWORKS_MAX");
             match network.bounds() {
                 Bounds::V4(run) => v4.push((run, number)),
                 Bounds::V6(run) => v6.push((run, number)),
@@ -388,6 +395,12 @@ impl Latencies {
 fn region_idx(regions: &[Region], name: &str) -> Option<RegionIdx> {
     let idx = regions.binary_search_by(|it| (*it.name).cmp(name)).ok()?;
     Some(RegionIdx::try_from(idx).expect("there are no more regions than that"))
+}
+
+/// A published value has few digits, so that many networks have the same and are looked at once.
+/// It is off by less than any hysteresis that steadies anything.
+fn rounded(ms: f32) -> f32 {
+    if 10.0 <= ms { ms.round() } else { ((ms * 10.0).round() / 10.0).max(0.1) }
 }
 
 /// Lays what is published of an entry over what the wider levels say.
@@ -500,7 +513,7 @@ impl Press<'_> {
             None => wider,
             // Nothing is as near to infinity as infinity.
             Some(track) if before.is_finite() && self.is_near(track.ms, before) => before,
-            Some(track) => track.ms,
+            Some(track) => rounded(track.ms),
         };
         if told.is_infinite() {
             return None;

@@ -145,7 +145,7 @@ fn a_small_difference_is_none() {
     assert!(!world.publish());
     world.took("10.1.1.7", "a", 34.6, 1000);
     assert!(world.publish());
-    world.check("10.1.1.7", "a=34.6");
+    world.check("10.1.1.7", "a=35.0");
 }
 
 #[test]

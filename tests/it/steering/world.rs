@@ -2,13 +2,10 @@
 //!
 //! *Not here:* what is expected (each test).
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use evenkeel::{
+    clock,
     compile::{LatencySettings, Plan, PlannedName, PlannedZone, Settings},
     counters::Counters,
     dice::Roll,
@@ -109,8 +106,7 @@ impl World {
                 let verdict = if is_up(pool, endpoint) { Verdict::Up } else { Verdict::Down };
                 let status = Status { verdict, shaky: false };
                 let outcome = health::Outcome::Failed(health::Why::Status(500));
-                let report =
-                    Report { spec: Arc::clone(spec), status, outcome, at: SystemTime::UNIX_EPOCH };
+                let report = Report { spec: Arc::clone(spec), status, outcome, at: clock::wall() };
                 self.state.apply(Change::Probed(report));
             }
         }
