@@ -62,7 +62,15 @@ const RECEIVE_BUFFER_LEN: usize = 8 << 20;
 /// How long a server may take to answer for the first time.
 const READY_TRIES_MAX: usize = 50;
 
-const SERVER_FILE: &str = "version: 1\nlisten: [\"{listen}\"]\nzones: zones/\n";
+const SERVER_FILE: &str = "\
+version: 1
+listen: [\"{listen}\"]
+zones: zones/
+regions:
+  us: { at: aws/us-east-1 }
+  eu: { at: aws/eu-west-1 }
+  ap: { at: aws/ap-northeast-1 }
+";
 
 const ZONE_FILE: &str = "\
 zone: bench.example
@@ -76,9 +84,18 @@ records:
     ttl: 20s
     steer:
       pools:
-        a: { weight: 60, A: 192.0.2.10 }
-        b: { weight: 30, A: 192.0.2.20 }
-        c: { weight: 10, A: 192.0.2.30 }
+        us: { weight: 60, A: 192.0.2.10 }
+        eu: { weight: 30, A: 192.0.2.20 }
+        ap: { weight: 10, A: 192.0.2.30 }
+  placed:
+    ttl: 20s
+    steer:
+      by: distance
+      slack: 5000km
+      pools:
+        us: { weight: 60, A: 192.0.2.10 }
+        eu: { weight: 30, A: 192.0.2.20 }
+        ap: { weight: 10, A: 192.0.2.30 }
 ";
 
 fn main() -> Result<()> {
@@ -126,6 +143,8 @@ fn run(rounds: usize) -> Result<Report> {
         subject("reflector", 0, question("weighted.bench.example"), false),
         subject("fixed", 1, question("fixed.bench.example"), true),
         subject("weighted", 1, question("weighted.bench.example"), true),
+        subject("fixed, ECS", 1, with_subnet(question("fixed.bench.example")), true),
+        subject("placed, ECS", 1, with_subnet(question("placed.bench.example")), true),
     ];
     for subject in &subjects {
         wait_until_ready(&servers[subject.server], subject)?;
@@ -218,6 +237,16 @@ fn question(name: &str) -> Vec<u8> {
     }
     question.extend(b"\0\0\x01\0\x01");
     question.extend(b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
+    question
+}
+
+/// The same on behalf of a network in Britain, from which two regions are near.
+fn with_subnet(mut question: Vec<u8>) -> Vec<u8> {
+    let option = [0, 8, 0, 7, 0, 1, 24, 0, 81, 2, 69];
+    let len_at = question.len() - 2;
+    let len = u16::try_from(option.len()).expect("it is short");
+    question[len_at..].copy_from_slice(&len.to_be_bytes());
+    question.extend(option);
     question
 }
 
@@ -331,7 +360,7 @@ fn pin(core: usize) -> Result<()> {
 
 struct Report {
     /// The reflector first.
-    subjects: [Subject; 3],
+    subjects: [Subject; 5],
 }
 
 impl Report {

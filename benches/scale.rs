@@ -108,19 +108,19 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
         },
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::clone(geo),
-        regions: Vec::new(),
         probes: (0..n_probes).map(spec).collect(),
         checks: Vec::new(),
+        regions: Vec::new(),
         sources: Vec::new(),
     }
 }
 
 fn verdicts(what: &str, geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) {
     let plan = plan(geo, of);
-    let ((mut state, effects), _) = timed(|| State::begin(plan));
+    let (mut state, effects) = State::begin(plan);
     let probes = effects.probes.expect("a new state says what is to be probed");
     state.apply(Change::WarmedUp);
-    let (first, begun) = timed(|| state.snapshot().expect("the first is new"));
+    let (first, start) = timed(|| state.snapshot().expect("the first is new"));
     let mut publisher = Publisher::new(first);
     let times = (0..CHANGES).map(|turn| {
         let verdict = if turn % 2 == 0 { Verdict::Down } else { Verdict::Up };
@@ -140,7 +140,7 @@ fn verdicts(what: &str, geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) {
         took
     });
     say(what, times.collect());
-    println!("{:>10} ms for the first snapshot", millis(begun));
+    println!("{:>10} ms for the first snapshot", millis(start));
 }
 
 /// What full tables of round trips cost the control loop.

@@ -502,11 +502,12 @@ fn is_present(decision: &Decision) -> bool {
     decision.outcome != Outcome::NoData
 }
 
-/// The regions that pools are in, and where they are.
+/// The regions that pools are in, and where they are; then those that are only declared.
 fn regions(plan: &Plan) -> impl Iterator<Item = (&str, Option<Coordinates>)> {
     let names = plan.zones.iter().flat_map(|zone| &zone.steered);
     let pools = names.flat_map(|name| &name.policy.pools);
-    pools.filter_map(|pool| Some((pool.region.as_deref()?, pool.at)))
+    let pools = pools.filter_map(|pool| Some((pool.region.as_deref()?, pool.at)));
+    pools.chain(plan.regions.iter().map(|it| (&**it, None)))
 }
 
 /// Makes equal policies the same, so that names that differ in nothing are decided once.

@@ -67,7 +67,7 @@ pub enum Refusal {
     Wide,
     /// The client is nobody in particular, and `networks` does not say where it is.
     SpecialUse,
-    /// No pool is in such a region.
+    /// There is no such region.
     Region,
     /// That is no round trip.
     Milliseconds,
@@ -87,7 +87,7 @@ impl fmt::Display for Refusal {
             Self::SpecialUse => f.write_str(
                 "the client's address is a special-use one that `networks` does not hold",
             ),
-            Self::Region => f.write_str("no pool is in this region"),
+            Self::Region => f.write_str("there is no such region"),
             Self::Milliseconds => {
                 write!(f, "`ms` is not above 0 and at most {LATENCY_MS_MAX}")
             }

@@ -14,6 +14,7 @@ mod geoip;
 mod life;
 mod load;
 mod malformed;
+mod places;
 mod probes;
 mod process;
 mod query;
