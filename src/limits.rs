@@ -273,6 +273,11 @@ pub const LATENCY_PUBLISH_PAUSE: Duration = Duration::from_secs(5);
 /// How often round trips are looked through when no sample came: they age even so.
 pub const LATENCY_AGE_EVERY: Duration = Duration::from_mins(1);
 
+/// Endpoints of which is told that one probe changed their verdict; of how many more, is counted.
+/// Were all told when a hundred thousand names rest on one probe, the telling would keep the change
+/// from being served.
+pub const EVENTS_PER_CHANGE_MAX: usize = 1000;
+
 // ---- Publishing ----
 
 /// Between two snapshots. What changes within it goes out together, and well within the 100 ms

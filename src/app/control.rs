@@ -146,6 +146,9 @@ impl Control {
     fn take(&mut self, change: Change) {
         let effects = self.state.apply(change);
         effects.events.iter().for_each(log);
+        if 0 < effects.more_events {
+            tracing::info!(endpoints = effects.more_events, "as many more turned with these");
+        }
         if let Some(probes) = effects.probes {
             self.prober.set(probes);
         }

@@ -18,8 +18,9 @@ use crate::{
     geo::Coordinates,
     health::{self, ProbeSpec, Report, Status, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
+    limits::EVENTS_PER_CHANGE_MAX,
     snapshot::{Served, Snapshot, Steered},
-    steer::{AllDown, By, Condition, Decision, Measured, Outcome, Policy, Target},
+    steer::{self, AllDown, By, Condition, Decision, Measured, Outcome, Policy, Target},
     wire::{Family, Name},
 };
 
@@ -39,8 +40,10 @@ pub enum Change {
 /// What has to be done outside because of a change.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// What is to be told.
+    /// What is to be told: of the first `EVENTS_PER_CHANGE_MAX` endpoints.
     pub events: Vec<Event>,
+    /// Of how many endpoints the same could be told.
+    pub more_events: usize,
     /// What is to be probed from now on, if that changed.
     pub probes: Option<Vec<Arc<ProbeSpec>>>,
 }
@@ -99,6 +102,9 @@ pub struct State {
     aliases: Aliases,
     decider: Decider,
     latencies: Latencies,
+    /// By place: the number that names have in common which rest on the same probes by the same
+    /// policy, so that they give the same; none: the name is decided by itself.
+    likes: Vec<Vec<Option<u32>>>,
     /// By owner: what a name whose `all_down` is `last_good` gave latest.
     good: HashMap<Name, Arc<Steered>>,
     /// What the latest snapshot lacks.
@@ -142,6 +148,7 @@ impl State {
             aliases: Aliases::default(),
             decider,
             latencies: Latencies::default(),
+            likes: Vec::new(),
             good: HashMap::new(),
             stale: Stale::All,
             latest: Snapshot::default(),
@@ -155,7 +162,9 @@ impl State {
         let mut effects = Effects::default();
         match change {
             Change::Reloaded(plan) => effects.probes = Some(self.reload(*plan)),
-            Change::Probed(report) => effects.events = self.probed(&report),
+            Change::Probed(report) => {
+                (effects.events, effects.more_events) = self.probed(&report);
+            }
             Change::WarmedUp => self.warm_up(),
             Change::Measured(measured) => {
                 self.decider.set_measured(measured);
@@ -195,7 +204,7 @@ impl State {
     /// The snapshot that follows the latest, if anything in it differs.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
-        let mut fresh = HashMap::new();
+        let mut fresh = Fresh::default();
         let mut next = match stale {
             Stale::All => {
                 let zones = (0..self.plan.zones.len()).map(ZoneId::at);
@@ -209,8 +218,7 @@ impl State {
                 for place in &names {
                     self.decide(*place, Some(&names), &mut fresh);
                 }
-                let changes = fresh.into_iter().map(|((zone, id), it)| (zone, id, it));
-                let changes: Vec<_> = changes.filter(|it| self.differs(it)).collect();
+                let changes = self.differing(fresh);
                 (!changes.is_empty()).then(|| self.latest.with(changes))
             }
         };
@@ -306,6 +314,7 @@ impl State {
         }
         self.latencies.set_regions(regions(&plan));
         self.aliases = Aliases::of(&plan);
+        self.likes = likes(&plan);
         self.users = users(&plan);
         self.unknown = statuses.iter().filter(|it| it.verdict == Verdict::Unknown).count();
         self.statuses = statuses;
@@ -315,19 +324,20 @@ impl State {
         self.plan.probes.clone()
     }
 
-    /// Takes in what a probe found. One that the plan does not hold any more is late: nothing rests
-    /// on it.
-    fn probed(&mut self, report: &Report) -> Vec<Event> {
+    /// Takes in what a probe found, and gives what is to be told and how much more could be. A probe
+    /// that the plan does not hold any more is late: nothing rests on it.
+    fn probed(&mut self, report: &Report) -> (Vec<Event>, usize) {
         let Some(&id) = self.places.get(&Arc::as_ptr(&report.spec).addr()) else {
-            return Vec::new();
+            return (Vec::new(), 0);
         };
         let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };
         self.latest_outcomes[id.idx()] = Some(outcome);
         let before = self.statuses[id.idx()];
         if before == report.status {
-            return Vec::new();
+            return (Vec::new(), 0);
         }
-        let verdicts_before = self.verdicts(id);
+        let has_turned = before.verdict != report.status.verdict;
+        let verdicts_before = if has_turned { self.verdicts(id) } else { Vec::new() };
         self.statuses[id.idx()] = report.status;
         if before.verdict == Verdict::Unknown {
             self.unknown -= 1;
@@ -336,8 +346,9 @@ impl State {
             self.aliases.mark(&self.users[id.idx()], names);
         }
 
-        let changed = verdicts_before.into_iter().zip(self.verdicts(id));
-        let changed = changed.filter(|((_, from), (_, to))| from != to);
+        let verdicts_now = if has_turned { self.verdicts(id) } else { Vec::new() };
+        let changed = verdicts_before.into_iter().zip(verdicts_now);
+        let mut changed = changed.filter(|((_, from), (_, to))| from != to);
         let event = |((at, from), (_, to)): ((EndpointAt, Verdict), (EndpointAt, Verdict))| {
             let name = self.name(at.name);
             let pool = &name.policy.pools[at.pool];
@@ -351,7 +362,8 @@ impl State {
                 outcome: report.outcome.clone(),
             }
         };
-        changed.map(event).collect()
+        let events = changed.by_ref().take(EVENTS_PER_CHANGE_MAX).map(event).collect();
+        (events, changed.count())
     }
 
     /// From here on what is unknown counts as up.
@@ -406,14 +418,23 @@ impl State {
         Status { verdict, shaky: statuses().any(|it| it.shaky) }
     }
 
-    fn serve(&mut self, zone: ZoneId, fresh: &mut HashMap<Place, Arc<Steered>>) -> Served {
+    fn serve(&mut self, zone: ZoneId, fresh: &mut Fresh) -> Served {
         let ids = (0..self.plan.zones[zone.idx()].steered.len()).map(SteeredId::at);
         let steered = ids.map(|id| self.decide((zone, id), None, fresh)).collect();
         Served { zone: Arc::clone(&self.plan.zones[zone.idx()].zone), steered }
     }
 
-    fn differs(&self, (zone, id, steered): &(ZoneId, SteeredId, Arc<Steered>)) -> bool {
-        !self.latest.zones()[zone.idx()].steered[id.idx()].is_same(steered)
+    /// Those names that give something else than they did. Many names may have changed in the same
+    /// way: what gave way to what is compared once.
+    fn differing(&self, fresh: Fresh) -> Vec<(ZoneId, SteeredId, Arc<Steered>)> {
+        let mut compared: HashMap<(usize, usize), bool> = HashMap::new();
+        let mut differs = |zone: ZoneId, id: SteeredId, now: &Arc<Steered>| {
+            let before = &self.latest.zones()[zone.idx()].steered[id.idx()];
+            let key = (Arc::as_ptr(before).addr(), Arc::as_ptr(now).addr());
+            *compared.entry(key).or_insert_with(|| !before.is_same(now))
+        };
+        let changes = fresh.names.into_iter().map(|((zone, id), it)| (zone, id, it));
+        changes.filter(|(zone, id, it)| differs(*zone, *id, it)).collect()
     }
 
     /// What a name gives under the conditions of now; the names that it leads to are decided first.
@@ -422,14 +443,19 @@ impl State {
         &mut self,
         place: Place,
         stale: Option<&HashSet<Place>>,
-        fresh: &mut HashMap<Place, Arc<Steered>>,
+        fresh: &mut Fresh,
     ) -> Arc<Steered> {
-        if let Some(steered) = fresh.get(&place) {
+        if let Some(steered) = fresh.names.get(&place) {
             return Arc::clone(steered);
         }
         if stale.is_some_and(|names| !names.contains(&place)) {
             let (zone, id) = place;
             return Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
+        }
+        let like = self.likes[place.0.idx()][place.1.idx()];
+        if let Some(steered) = like.and_then(|it| fresh.likes.get(&it)).cloned() {
+            fresh.names.insert(place, Arc::clone(&steered));
+            return steered;
         }
         let targets: HashMap<Name, Arc<Steered>> = self
             .aliases
@@ -438,7 +464,10 @@ impl State {
             .map(|(name, target)| (name, self.decide(target, stale, fresh)))
             .collect();
         let steered = self.decide_one(place, &targets);
-        fresh.insert(place, Arc::clone(&steered));
+        fresh.names.insert(place, Arc::clone(&steered));
+        if let Some(like) = like {
+            fresh.likes.insert(like, Arc::clone(&steered));
+        }
         steered
     }
 
@@ -527,6 +556,35 @@ struct EndpointAt {
     name: Place,
     pool: usize,
     endpoint: usize,
+}
+
+/// What was decided for the next snapshot.
+#[derive(Debug, Default)]
+struct Fresh {
+    names: HashMap<Place, Arc<Steered>>,
+    /// By the number that like names have in common.
+    likes: HashMap<u32, Arc<Steered>>,
+}
+
+/// The numbers that names have in common which cannot but give the same. What a name gave before, or
+/// another name gives, makes it one by itself.
+fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
+    let mut numbers = HashMap::new();
+    let mut likes = Vec::with_capacity(plan.zones.len());
+    for zone in &plan.zones {
+        let mut zone_likes = Vec::with_capacity(zone.steered.len());
+        for PlannedName { policy, probes, .. } in &zone.steered {
+            let is_alias = |it: &steer::Endpoint| matches!(it.target, Target::Alias(_));
+            let has_alias = policy.pools.iter().any(|pool| pool.endpoints.iter().any(is_alias));
+            let is_single = has_alias || policy.all_down == AllDown::LastGood;
+            zone_likes.push((!is_single).then(|| {
+                let next = u32::try_from(numbers.len()).expect("fewer than 2^32 names");
+                *numbers.entry((Arc::as_ptr(policy).addr(), probes)).or_insert(next)
+            }));
+        }
+        likes.push(zone_likes);
+    }
+    likes
 }
 
 /// The names that rest on each probe of the plan, each once.

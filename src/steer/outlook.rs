@@ -21,7 +21,7 @@ pub struct Outlook {
 }
 
 /// From addresses to places among the decisions.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Lines {
     v4: Ranges<u32, u16>,
     /// Where IPv4 addresses are wrapped: what all of them have, or [`WRAPPED`].
