@@ -22,6 +22,9 @@
 //! (`steer`).
 
 mod apply;
+mod budget;
+mod overrides;
+mod ramp;
 mod alias;
 mod decide;
 pub mod latency;
@@ -29,8 +32,11 @@ mod publish;
 mod report;
 
 pub use apply::{Change, Effects, Event, State};
+pub use budget::{Down, over_budget};
+pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
 pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
+pub use ramp::{Ramp, Seen, Standing};
 
 use crate::ids::{SteeredId, ZoneId};
 
