@@ -292,6 +292,72 @@ pub const SNAPSHOTS_RETIRED_MAX: usize = 256;
 /// How often replaced snapshots are looked through for those that nobody holds any more.
 pub const SNAPSHOTS_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+// ---- State on disk ----
+
+/// How long what waits to be written is collected before it is. What an operator said is written at
+/// once; of the rest a crash takes at most this, and the time that a write takes.
+pub const STATE_WRITE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a write that failed is not tried again, unless an operator has something to say.
+pub const STATE_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Acts of operators that wait to be written. At the limit a further one is refused.
+pub const STATE_ACTS_WAITING_MAX: usize = 1024;
+
+/// Octets of the file that are kept in memory.
+pub const STATE_CACHE_LEN: usize = 8 << 20;
+
+// ---- Events ----
+
+/// Events that are kept, in memory and on disk. At the limit the oldest is let go.
+pub const EVENTS_KEPT_MAX: usize = 10_000;
+
+/// Ids that are not given after a start, so that none that a crash took is given twice: more events
+/// than happen in a second.
+pub const EVENTS_SKIPPED: u64 = 10_000;
+
+/// Events that a follower may be behind. Who is slower misses some, and is told how many.
+pub const EVENTS_BEHIND_MAX: usize = 1024;
+
+/// Octets of each text of an event.
+pub const EVENT_TEXT_LEN_MAX: usize = 1024;
+
+/// Events of one page of the API, where `limit` is absent, and the most that it may ask for.
+pub const API_EVENTS_DEFAULT: usize = 100;
+/// See [`API_EVENTS_DEFAULT`].
+pub const API_EVENTS_MAX: usize = 1000;
+
+/// Who may follow the events at one time: each takes a connection of the API for as long.
+pub const API_STREAMS_MAX: usize = 32;
+
+/// How long a stream of events may be silent before it says that it is still there.
+pub const API_STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+// ---- Webhooks ----
+
+/// Webhooks in all.
+pub const WEBHOOKS_MAX: usize = 16;
+
+/// Octets of a webhook's address, and of its secret.
+pub const WEBHOOK_URL_LEN_MAX: usize = 2048;
+/// See [`WEBHOOK_URL_LEN_MAX`].
+pub const WEBHOOK_SECRET_LEN_MAX: usize = 1024;
+
+/// Events that wait for one webhook. At the limit the oldest is let go, and counted.
+pub const WEBHOOK_EVENTS_WAITING_MAX: usize = 1000;
+
+/// Times an event is sent before it is let go. With the waits below that is five minutes.
+pub const WEBHOOK_TRIES_MAX: u32 = 10;
+
+/// How long the receiver may take.
+pub const WEBHOOK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Between the first two tries; twice as long between the next two, and so on.
+pub const WEBHOOK_BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// The longest time between two tries.
+pub const WEBHOOK_BACKOFF_MAX: Duration = Duration::from_mins(1);
+
 // ---- Life ----
 
 /// Ports tried when the kernel may choose one and gives one that is free over TCP alone.
@@ -333,6 +399,8 @@ pub const DEMO_START_WAIT_MAX: Duration = Duration::from_secs(20);
 pub const DEMO_TRIES_MAX: usize = 16;
 
 const _: () = {
+    // Those who follow the events leave room for other calls.
+    assert!(API_STREAMS_MAX < API_CONNECTIONS_MAX / 2);
     // A reply over UDP may not be smaller than what every client takes.
     assert!(UDP_REPLY_LEN_MIN <= UDP_REPLY_LEN_MAX);
     // The weights of a pool's endpoints are added up in a `u32`.

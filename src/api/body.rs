@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::time::rfc3339;
 use crate::{
     explain::{self, Answer, Explanation, Nested},
-    state::{EndpointReport, RegionState},
+    state::{
+        EndpointReport, RegionState,
+        journal::{Entry, Transition},
+    },
 };
 
 /// JSON as people can read it, too.
@@ -16,6 +19,52 @@ pub fn text(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("text and numbers are JSON");
     text.push('\n');
     text
+}
+
+/// JSON in one line.
+#[must_use]
+pub fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("text and numbers are JSON")
+}
+
+/// `GET events`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// The oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Something that changed: in `GET events`, in the stream, and what webhooks are sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number.
+    pub id: u64,
+    /// When.
+    pub at: String,
+    /// `verdict`, `override`, and so on.
+    pub kind: String,
+    /// What changed.
+    pub subject: String,
+    /// What it was.
+    pub from: String,
+    /// What it is.
+    pub to: String,
+    /// Why.
+    pub why: String,
+}
+
+/// In the stream, instead of events that were not sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Missed {
+    /// How many.
+    pub missed: u64,
+}
+
+impl From<&Entry> for Event {
+    fn from(entry: &Entry) -> Self {
+        let Transition { kind, subject, from, to, why } = entry.what.clone();
+        Self { id: entry.id, at: rfc3339(entry.at), kind: kind.to_string(), subject, from, to, why }
+    }
 }
 
 /// `GET status`.

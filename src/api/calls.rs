@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Api, Problem, Request, access, body};
+use super::{Api, Problem, Request, access, body, events};
 use crate::{
     config::samples,
     explain::{self, Question, Unexplained},
@@ -30,6 +30,8 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/status", get(status))
         .route("/endpoints", get(endpoints))
         .route("/explain", get(explain_call))
+        .route("/events", get(events::page))
+        .route("/events/stream", get(events::follow))
         .route("/reload", post(reload))
         .route("/latency", post(latency));
     Router::new()
@@ -45,7 +47,7 @@ pub(super) fn routes(api: Api) -> Router {
 }
 
 /// A body of JSON.
-fn json(value: &impl Serialize) -> Response {
+pub(super) fn json(value: &impl Serialize) -> Response {
     let mut response = body::text(value).into_response();
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -54,7 +56,7 @@ fn json(value: &impl Serialize) -> Response {
 }
 
 /// Asks the control loop.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     api: &Api,
     request: impl FnOnce(oneshot::Sender<T>) -> Request,
 ) -> Result<T, Problem> {
@@ -213,7 +215,7 @@ impl Asked {
     }
 }
 
-fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(super) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
 }
@@ -224,7 +226,7 @@ fn name(text: &str) -> Result<Name, Problem> {
     })
 }
 
-fn unknown_parameter(key: &str, known: &str) -> Problem {
+pub(super) fn unknown_parameter(key: &str, known: &str) -> Problem {
     Problem::bad_parameter(format!("the parameter `{key}` is not known"), format!("known: {known}"))
 }
 

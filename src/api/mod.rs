@@ -18,6 +18,7 @@
 mod access;
 pub mod body;
 mod calls;
+mod events;
 mod problem;
 mod server;
 mod time;
@@ -34,7 +35,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     config::Complaint,
     snapshot::Snapshot,
-    state::{EndpointReport, RegionReport, latency::Sample},
+    state::{
+        EndpointReport, RegionReport,
+        journal::{Entry, Following},
+        latency::Sample,
+    },
     wire::Name,
 };
 
@@ -60,6 +65,17 @@ pub enum Request {
     Endpoints(Option<Name>, oneshot::Sender<Vec<EndpointReport>>),
     /// Read the files again: the generation that follows, or what is wrong with them.
     Reload(oneshot::Sender<Result<u64, Vec<Complaint>>>),
+    /// At most so many events: those after an id, or the latest.
+    Events {
+        /// The id.
+        after: Option<u64>,
+        /// How many.
+        limit: usize,
+        /// Where they go.
+        reply: oneshot::Sender<Vec<Arc<Entry>>>,
+    },
+    /// Every event after the one with this id; none: from now on.
+    Follow(Option<u64>, oneshot::Sender<Following>),
     /// Take measured round trips in, each with the number of its line.
     Measure(Vec<(usize, Sample)>, oneshot::Sender<Measured>),
 }

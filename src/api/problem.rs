@@ -60,7 +60,7 @@ impl Problem {
 
     pub(super) fn no_call(path: &str) -> Self {
         let hint = "there are `/healthz` and, under `/api/v1/`, `status`, `endpoints`, `explain`, \
-                    `reload` and `latency`";
+                    `events`, `events/stream`, `reload` and `latency`";
         Self::new(StatusCode::NOT_FOUND, format!("there is no `{path}`"), hint)
     }
 
@@ -68,6 +68,15 @@ impl Problem {
         let detail = format!("`{path}` is not called with {method}");
         let hint = "`reload` and `latency` are called with POST, all else with GET";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
+    }
+
+    pub(super) fn too_many_streams() -> Self {
+        let detail = "as many follow the events as may";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            detail,
+            "ask for `events?after=` from time to time",
+        )
     }
 
     pub(super) fn unknown(detail: impl Into<Box<str>>, hint: impl Into<Box<str>>) -> Self {

@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     files::{Fingerprint, Watch},
+    keeping::Keeping,
     requests::{Caller, Open, complaint, plan_token},
 };
 use crate::{
@@ -56,6 +57,7 @@ pub(super) struct Control {
     pub(super) watch: Watch,
     /// The sources as they were when they were last read, with whatever result.
     pub(super) seen: Fingerprint,
+    pub(super) keeping: Keeping,
     /// The reload under way.
     pub(super) reload: Option<JoinHandle<Read>>,
     /// Whether another one was asked for meanwhile.
@@ -144,13 +146,20 @@ impl Control {
 
     /// Takes a change in and does what follows from it, but for publishing.
     fn take(&mut self, change: Change) {
+        if let Change::Probed(report) = &change {
+            self.keeping.probed(report);
+        }
         let effects = self.state.apply(change);
-        effects.events.iter().for_each(log);
+        for event in &effects.events {
+            log(event);
+            self.keeping.verdict(event);
+        }
         if 0 < effects.more_events {
             tracing::info!(endpoints = effects.more_events, "as many more turned with these");
         }
         if let Some(probes) = effects.probes {
             self.prober.set(probes);
+            self.keeping.follow(&self.state);
         }
     }
 
@@ -209,6 +218,8 @@ impl Control {
 
     fn finish_reload(&mut self, read: Option<Read>) {
         self.reload = None;
+        let before = self.state.generation();
+        let is_news = !matches!(read, Some(Read::Same));
         let end = match read {
             Some(Read::Same) => Ok(()),
             Some(Read::Good(plan, seen)) => {
@@ -224,7 +235,11 @@ impl Control {
         if let Err(complaints) = &end {
             refuse(complaints);
         }
-        self.tell_callers(&end.map(|()| self.state.generation()));
+        let end = end.map(|()| self.state.generation());
+        if is_news {
+            self.keeping.reload(&self.config, before, &end);
+        }
+        self.tell_callers(&end);
         if std::mem::take(&mut self.reload_again) {
             // Who asks for a reload gets one, whether files changed or not.
             self.begin_reload(!self.callers_next.is_empty());
@@ -248,6 +263,9 @@ impl Control {
         }
         if plan.settings.user != self.state.plan().settings.user {
             complaints.push(complaint(self, "`user` changed: that takes a restart"));
+        }
+        if plan.settings.state != self.state.plan().settings.state {
+            complaints.push(complaint(self, "`state` changed: that takes a restart"));
         }
         if !self.api_stays(&plan) {
             complaints.push(complaint(self, "`api.listen` changed: that takes a restart"));
@@ -275,7 +293,15 @@ impl Control {
         tracing::info!("stopping");
         drop(self.prober);
         let serving = self.serving;
-        let drained = tokio::task::spawn_blocking(move || serving.stop());
+        let keeping = self.keeping;
+        let kept = tokio::task::spawn_blocking(move || keeping.close());
+        let stopped = tokio::task::spawn_blocking(move || serving.stop());
+        let drained = async {
+            let totals = stopped.await;
+            // A writer that crashed has said so.
+            let _ = kept.await;
+            totals
+        };
         tokio::select! {
             drained = timeout(DRAIN_WAIT_MAX + Duration::from_secs(1), drained) => match drained {
                 Ok(Ok(totals)) => {

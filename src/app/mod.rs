@@ -19,8 +19,10 @@
 
 mod control;
 mod files;
+mod keeping;
 mod requests;
 mod user;
+mod webhook;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -45,6 +47,7 @@ use crate::{
 };
 use control::{Control, End};
 use files::{Fingerprint, Watch};
+use keeping::Keeping;
 use requests::{Door, plan_token};
 
 /// Serves what `config` says until told to stop.
@@ -84,8 +87,12 @@ fn run(config: &Path) -> Result<ExitCode, String> {
     raise_open_files();
     // Threads come later: each would have to give up root for itself.
     if let Some(name) = &plan.settings.user {
+        if let Some(folder) = &plan.settings.state {
+            user::give_state(folder, name)?;
+        }
         user::become_user(name)?;
     }
+    let (store, mut kept) = keeping::open(&plan.settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -96,6 +103,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
     let startup_wait = plan.settings.startup_wait;
     let end = runtime.block_on(async {
         let (mut state, effects) = State::begin(plan);
+        state.restore(|spec| kept.status(spec));
         let first = state.snapshot().expect("the first is always new");
         let publisher = Publisher::new(first);
         let serving = sockets
@@ -103,8 +111,11 @@ fn run(config: &Path) -> Result<ExitCode, String> {
             .map_err(|error| format!("the system gives no threads: {error}"))?;
         let (reports_in, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
-        let prober = Prober::start(execute, reports_in);
-        prober.set(effects.probes.unwrap_or_default());
+        let probes = effects.probes.unwrap_or_default();
+        let known = probes.iter().filter_map(|it| Some((it.clone(), kept.status(it)?)));
+        let prober = Prober::start_from(execute, reports_in, known.collect());
+        prober.set(probes);
+        let keeping = Keeping::begin(store, kept.take_journal(), &state);
         let (watch, changes) = Watch::begin(&state.plan().sources);
         // What changed between the reading and the watching went by unseen.
         watch.look_again();
@@ -127,6 +138,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
             serving,
             watch,
             seen,
+            keeping,
             reload: None,
             reload_again: false,
             callers: Vec::new(),

@@ -105,6 +105,17 @@ impl Control {
                 self.callers_next.push(reply);
                 self.begin_reload(true);
             }
+            Request::Events { after, limit, reply } => {
+                let journal = &self.keeping.journal;
+                let page = match after {
+                    Some(id) => journal.after(id, limit),
+                    None => journal.latest(limit),
+                };
+                drop(reply.send(page));
+            }
+            Request::Follow(after, reply) => {
+                drop(reply.send(self.keeping.journal.follow(after)));
+            }
             Request::Measure(samples, reply) => {
                 let (now, mut measured) = (clock::now(), Measured::default());
                 for (line, sample) in samples {

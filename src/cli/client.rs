@@ -4,14 +4,18 @@
 
 use std::{
     fmt, fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use rustls::ClientConfig;
 
-use crate::{api::Problem, limits::API_CLIENT_WAIT_MAX};
+use crate::{
+    api::Problem,
+    limits::{API_CLIENT_WAIT_MAX, DURATION_MAX},
+};
 
 /// Which server, and how it knows us.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,6 +76,43 @@ impl Server {
         Ok(answers)
     }
 
+    /// Calls `path` and gives each line of its answer as it comes, until enough was heard. That the
+    /// answer ends before is an error.
+    pub(super) fn lines(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        each: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), Refused> {
+        let token = self.token()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Refused::No(format!("the system gives no runtime: {error}")))?;
+        runtime.block_on(async {
+            let request = self.request(token, Method::GET, path, parameters)?;
+            let response = request.timeout(DURATION_MAX).send().await;
+            let mut response = response.map_err(|error| self.unreached(&error))?;
+            let status = response.status();
+            if !status.is_success() {
+                let text = response.text().await.map_err(|error| self.unreached(&error))?;
+                return Err(Refused::No(refusal(status, &text)));
+            }
+            let mut begun = Vec::new();
+            while let Some(chunk) =
+                response.chunk().await.map_err(|error| self.unreached(&error))?
+            {
+                begun.extend_from_slice(&chunk);
+                while let Some(end) = begun.iter().position(|it| *it == b'\n') {
+                    let line: Vec<u8> = begun.drain(..=end).collect();
+                    if each(String::from_utf8_lossy(&line).trim_end()).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(Refused::No("the server ended the stream".to_owned()))
+        })
+    }
+
     async fn call_with(
         &self,
         token: Option<String>,
@@ -80,6 +121,20 @@ impl Server {
         parameters: &[(&str, &str)],
         body: String,
     ) -> Result<String, Refused> {
+        let request = self.request(token, method, path, parameters)?.body(body);
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.unreached(&error))?;
+        if status.is_success() { Ok(text) } else { Err(Refused::No(refusal(status, &text))) }
+    }
+
+    fn request(
+        &self,
+        token: Option<String>,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<RequestBuilder, Refused> {
         let mut url = self.server.join(path).map_err(|error| self.unusable(&error))?;
         if !parameters.is_empty() {
             let text =
@@ -87,14 +142,11 @@ impl Server {
             url.set_query(Some(&text));
         }
         let client = client(url.scheme()).map_err(Refused::No)?;
-        let mut request = client.request(method, url).body(body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.map_err(|error| self.unreached(&error))?;
-        let status = response.status();
-        let text = response.text().await.map_err(|error| self.unreached(&error))?;
-        if status.is_success() { Ok(text) } else { Err(Refused::No(refusal(status, &text))) }
+        let request = client.request(method, url);
+        Ok(match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
     }
 
     /// The token of the file, else that of the environment.

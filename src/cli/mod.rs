@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod demo;
+mod events;
 mod explain;
 mod latency;
 mod query;
@@ -56,6 +57,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what happened on a running server.
+    Events(events::Asked),
     /// Have a running server read its files.
     Reload {
         #[command(flatten)]
@@ -80,6 +83,7 @@ pub fn run() -> ExitCode {
         Command::Query(query) => query::run(&query),
         Command::Explain(explain) => explain::run(&explain),
         Command::Status { server, json } => status::status(&server, json),
+        Command::Events(asked) => events::run(&asked),
         Command::Reload { server, json } => status::reload(&server, json),
         Command::Latency(latency) => latency::run(&latency),
         Command::Demo => demo::run(),

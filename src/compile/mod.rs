@@ -23,12 +23,14 @@ mod api;
 mod atlas;
 mod checks;
 mod draft;
+mod keeping;
 mod master;
 mod places;
 mod rdata;
 mod server;
 mod source;
 mod steer;
+mod webhooks;
 mod words;
 mod yaml;
 
@@ -53,6 +55,7 @@ use crate::{
     zone::Zone,
 };
 use source::{Source, source_error};
+pub use webhooks::{EventKind, Secret, Webhook};
 
 /// Everything that the files say.
 #[derive(Debug)]
@@ -88,6 +91,10 @@ pub struct Settings {
     pub explain_from: Arc<[Prefix]>,
     /// How measured round trips are taken.
     pub latency: LatencySettings,
+    /// The folder in which the state survives a restart; none: it does not.
+    pub state: Option<PathBuf>,
+    /// Whom events are told.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where the API is, and who may use it.

@@ -10,9 +10,11 @@ use std::{
 use super::{
     LatencySettings, Settings, api, atlas,
     checks::{self, Checks},
+    keeping,
     places::{self, Region},
     say_number,
     source::{Source, source_error},
+    webhooks,
 };
 use crate::{
     config::{
@@ -70,6 +72,8 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
         startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
         explain_from: explain_from(&file.explain_from, report),
         latency: latency(file.latency.given(), report),
+        state: keeping::read(&file.state, folder, report),
+        webhooks: webhooks::read(&file.webhooks, folder, report, sources),
     };
     if file.zones.is_absent() {
         no_zones(report, top);

@@ -6,17 +6,9 @@
 /// The keys of the mirror that serde calls `name`.
 pub(super) fn later(name: &str) -> &'static [&'static str] {
     match name {
-        "the server file" => &[
-            "tls",
-            "proxy_from",
-            "rate_limit",
-            "cookies",
-            "identity",
-            "webhooks",
-            "log_answers",
-            "state",
-            "defaults",
-        ],
+        "the server file" => {
+            &["tls", "proxy_from", "rate_limit", "cookies", "identity", "log_answers", "defaults"]
+        }
         "`prober`" => &["control", "blind_above", "blind_for"],
         "a region" => &["capacity"],
         "a check" => &[

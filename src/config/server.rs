@@ -43,6 +43,27 @@ pub struct ServerFile<'t> {
     pub explain_from: Field<Vec<Field<&'t str>>>,
     /// How measured round trips are taken.
     pub latency: Field<LatencyFile>,
+    /// The folder in which the state survives a restart.
+    #[serde(borrow)]
+    pub state: Field<&'t str>,
+    /// Whom events are told.
+    #[serde(borrow)]
+    pub webhooks: Field<Vec<Field<WebhookFile<'t>>>>,
+}
+
+/// Whom events are told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a webhook", bound(deserialize = "'de: 't"))]
+pub struct WebhookFile<'t> {
+    /// Where they are posted.
+    #[serde(borrow)]
+    pub url: Field<&'t str>,
+    /// The kinds of events.
+    #[serde(borrow)]
+    pub events: Field<Vec<Field<&'t str>>>,
+    /// A file with what they are signed with.
+    #[serde(borrow)]
+    pub secret_file: Field<&'t str>,
 }
 
 /// What is known of a network.

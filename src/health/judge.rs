@@ -82,6 +82,20 @@ impl Judgement {
         if failed < fall { Self::Shaky { failed, good: 0 } } else { Self::Down { good: 0 } }
     }
 
+    /// The judgement of which only this was kept over a restart. It is no more than what is known: a
+    /// single failure, if one was in sight, and no good outcome.
+    #[must_use]
+    pub fn restored(status: Status, fall: u32) -> Self {
+        match status {
+            Status { verdict: Verdict::Unknown, .. } => Self::Unknown,
+            Status { verdict: Verdict::Up, shaky: true } if 1 < fall => {
+                Self::Shaky { failed: 1, good: 0 }
+            }
+            Status { verdict: Verdict::Up, .. } => Self::Up,
+            Status { verdict: Verdict::Down, .. } => Self::Down { good: 0 },
+        }
+    }
+
     /// What it means to whoever answers.
     #[must_use]
     pub fn status(self) -> Status {

@@ -22,6 +22,7 @@ mod trust;
 pub use judge::{Judgement, Status};
 pub use probe::{Outcome, Why, execute};
 pub use prober::{Prober, Report};
+pub use trust::system_trust;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 

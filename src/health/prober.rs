@@ -68,12 +68,27 @@ impl Prober {
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output = Outcome> + Send + 'static,
     {
+        Self::start_from(execute, reports, HashMap::new())
+    }
+
+    /// Starts like [`start`](Self::start), and goes on from what is `known` of targets from before a
+    /// restart.
+    pub fn start_from<F, E>(
+        execute: F,
+        reports: mpsc::Sender<Report>,
+        known: HashMap<Arc<ProbeSpec>, Status>,
+    ) -> Self
+    where
+        F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
+        E: Future<Output = Outcome> + Send + 'static,
+    {
         let (wanted, wishes) = watch::channel(Vec::new());
         let desk = Desk {
             execute,
             reports,
             began: Instant::now(),
             dice: Dice::from_os(),
+            known,
             serials: HashMap::new(),
             targets: HashMap::new(),
             serial_next: 0,
@@ -104,6 +119,8 @@ struct Desk<F> {
     /// The schedule counts from here.
     began: Instant,
     dice: Dice,
+    /// What was known before a restart, until the first set was taken in.
+    known: HashMap<Arc<ProbeSpec>, Status>,
     /// Each target's number; numbers are not used again.
     serials: HashMap<Arc<ProbeSpec>, u64>,
     targets: HashMap<u64, Probed>,
@@ -193,11 +210,15 @@ where
         let count = added.len();
         for (serial, spec) in added {
             let (timetable, due) = Timetable::begin(&spec, count, now);
-            let judgement = gone.get(&question(&spec)).copied().unwrap_or_default();
+            let known = self.known.get(&spec);
+            let restored = || known.map(|it| Judgement::restored(*it, spec.fall));
+            let judgement = gone.get(&question(&spec)).copied().or_else(restored);
+            let judgement = judgement.unwrap_or_default();
             targets.insert(serial, Probed { spec, judgement, timetable, execution: None });
             self.queue.push(due, serial);
         }
         drop(gone);
+        self.known = HashMap::new();
         self.targets = targets;
         assert_eq!(self.targets.len(), self.serials.len());
     }

@@ -38,14 +38,19 @@ impl fmt::Display for TrustError {
     }
 }
 
+/// The configuration of a client that trusts whom the system trusts.
+pub fn system_trust() -> ClientConfig {
+    static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
+    SYSTEM.get_or_init(|| trusting(system_roots())).clone()
+}
+
 /// The configuration for a check's TLS; what is big in it is shared.
 pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TrustError> {
     static TRUST_ALL: OnceLock<ClientConfig> = OnceLock::new();
-    static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
 
     match (&tls.ca, tls.verify) {
         (_, false) => Ok(TRUST_ALL.get_or_init(trusting_all).clone()),
-        (None, true) => Ok(SYSTEM.get_or_init(|| trusting(system_roots())).clone()),
+        (None, true) => Ok(system_trust()),
         (Some(pem), true) => own(pem),
     }
 }

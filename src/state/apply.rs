@@ -157,6 +157,22 @@ impl State {
         (state, effects)
     }
 
+    /// Goes on from what was known before a restart, as far as `known` says so. To be called before
+    /// anything is known otherwise.
+    pub fn restore(&mut self, known: impl Fn(&ProbeSpec) -> Option<Status>) {
+        for (spec, status) in self.plan.probes.iter().zip(&mut self.statuses) {
+            if let (Verdict::Unknown, Some(before)) = (status.verdict, known(spec)) {
+                *status = before;
+            }
+        }
+        let is_unknown = |it: &&Status| it.verdict == Verdict::Unknown;
+        self.unknown = self.statuses.iter().filter(is_unknown).count();
+        self.stale = Stale::All;
+        if self.unknown == 0 {
+            self.warm_up();
+        }
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: Change) -> Effects {
         let mut effects = Effects::default();

@@ -23,12 +23,14 @@
 
 mod apply;
 mod budget;
+pub mod journal;
 mod overrides;
 mod ramp;
 mod alias;
 mod decide;
 pub mod latency;
 mod publish;
+pub mod store;
 mod report;
 
 pub use apply::{Change, Effects, Event, State};

@@ -109,6 +109,11 @@ impl Overrides {
         self.words.insert(it.id, it);
     }
 
+    /// Goes on behind this id, which was given before a restart.
+    pub fn restore_id(&mut self, id_last: u64) {
+        self.id_last = self.id_last.max(id_last);
+    }
+
     /// Takes one back; none: there is none with this id.
     pub fn remove(&mut self, id: u64) -> Option<Override> {
         self.words.remove(&id)

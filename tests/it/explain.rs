@@ -314,6 +314,8 @@ fn settings() -> Settings {
         api: None,
         explain_from: Arc::default(),
         latency: LatencySettings::default(),
+        state: None,
+        webhooks: vec![],
     }
 }
 

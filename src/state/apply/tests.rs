@@ -78,6 +78,8 @@ fn plan(lines: &str) -> Plan {
             api: None,
             explain_from: Arc::default(),
             latency: LatencySettings::default(),
+            state: None,
+            webhooks: vec![],
         },
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::new(Geo::nowhere()),

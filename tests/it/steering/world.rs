@@ -79,6 +79,8 @@ impl World {
                 api: None,
                 explain_from: Arc::default(),
                 latency: LatencySettings::default(),
+                state: None,
+                webhooks: vec![],
             },
             zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
             geo: Arc::clone(geo),
