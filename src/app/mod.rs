@@ -93,13 +93,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         user::become_user(name)?;
     }
     let (store, mut kept) = keeping::open(&plan.settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the system gives no threads: {error}"))?;
-
+    let runtime = runtime().map_err(|error| format!("the system gives no threads: {error}"))?;
     let startup_wait = plan.settings.startup_wait;
     let end = runtime.block_on(async {
         let (mut state, effects) = State::begin(plan);
@@ -111,10 +105,10 @@ fn run(config: &Path) -> Result<ExitCode, String> {
             .map_err(|error| format!("the system gives no threads: {error}"))?;
         let (reports_in, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
-        let probes = effects.probes.unwrap_or_default();
-        let known = probes.iter().filter_map(|it| Some((it.clone(), kept.status(it)?)));
+        let wanted = effects.probes.unwrap_or_default();
+        let known = wanted.iter().filter_map(|it| Some((it.clone(), kept.status(it)?)));
         let prober = Prober::start_from(execute, reports_in, known.collect());
-        prober.set(probes);
+        prober.set(wanted);
         let keeping = Keeping::begin(store, kept.take_journal(), &state);
         let (watch, changes) = Watch::begin(&state.plan().sources);
         // What changed between the reading and the watching went by unseen.
@@ -157,6 +151,14 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         End::Stopped => ExitCode::SUCCESS,
         End::Cut | End::Broken => ExitCode::FAILURE,
     })
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
 }
 
 /// Takes as many open files as the system grants: each probe and each connection is one.

@@ -153,6 +153,20 @@ mod tests {
         check("+-+", 2, 1, "UsU");
     }
 
+    #[test]
+    fn what_was_kept_goes_on() {
+        let check = |status: Status, fall, expect| {
+            let judgement = Judgement::restored(status, fall);
+            assert_eq!((judgement, judgement.status().verdict), (expect, status.verdict));
+        };
+        let status = |verdict, shaky| Status { verdict, shaky };
+        check(status(Verdict::Unknown, false), 3, Judgement::Unknown);
+        check(status(Verdict::Up, false), 3, Judgement::Up);
+        check(status(Verdict::Up, true), 3, Judgement::Shaky { failed: 1, good: 0 });
+        check(status(Verdict::Up, true), 1, Judgement::Up);
+        check(status(Verdict::Down, false), 3, Judgement::Down { good: 0 });
+    }
+
     proptest! {
         /// The state machine against what it has to say of the whole row at once.
         #[test]

@@ -337,6 +337,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_known_before_a_restart_goes_on() {
+        let status = |verdict| Status { verdict, shaky: false };
+        let known = [(spec(1), status(Verdict::Up)), (spec(2), status(Verdict::Down))];
+        let (reports_in, mut reports) = mpsc::channel(16);
+        let execute = |spec: Arc<ProbeSpec>| async move { if spec.port == 1 { BAD } else { GOOD } };
+        let prober = Prober::start_from(execute, reports_in, known.into());
+        prober.set(vec![spec(1), spec(2), spec(3)]);
+        let mut seen: HashMap<u16, Vec<Verdict>> = HashMap::new();
+        while seen.values().map(Vec::len).sum::<usize>() < 12 {
+            let report = reports.recv().await.unwrap();
+            seen.entry(report.spec.port).or_default().push(report.status.verdict);
+        }
+        let (up, down) = (Verdict::Up, Verdict::Down);
+        assert_eq!(seen[&1][..3], [up, up, down], "it takes `fall` failures");
+        assert_eq!(seen[&2][..2], [down, up], "it takes `rise` good ones");
+        assert_eq!(seen[&3][0], up, "nothing was known");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_death_is_noticed_within_the_bound() {
         for dies_after in 0..30 {
             let mut world = World::begin([1]);

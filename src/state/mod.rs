@@ -15,6 +15,7 @@
 //! # Invariants
 //!
 //! - [`State`] is pure: no I/O, no clock. Equal states and changes give equal states and effects.
+//! - Only [`store`] touches the disk, on a thread of its own, and [`State`] knows nothing of it.
 //! - Only [`Publisher`] replaces the snapshot that the packet threads read.
 //! - A name is decided anew when a status that it rests on changes, and only then.
 //!

@@ -10,6 +10,7 @@ use evenkeel::{
 use tempfile::TempDir;
 
 mod complaints;
+mod kept;
 mod keys;
 
 const SERVER: &str = "\

@@ -21,5 +21,6 @@ mod query;
 mod reload;
 mod server;
 mod sockets;
+mod state;
 mod steering;
 mod tidy;

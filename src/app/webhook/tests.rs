@@ -1,3 +1,5 @@
+//! Webhooks against a receiver on loopback.
+
 use std::{sync::Mutex, time::Duration};
 
 use axum::{
@@ -131,7 +133,7 @@ async fn what_is_refused_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_slow_webhook_delays_no_other() {
-    let slow = Peer { wait: Duration::from_secs(60), ..Peer::default() };
+    let slow = Peer { wait: Duration::from_mins(1), ..Peer::default() };
     let fast = Peer::default();
     let mut hooks = Hooks::default();
     let urls = [slow.start().await, fast.start().await];

@@ -1,3 +1,5 @@
+//! The store on files of its own: what comes back, and what is set aside.
+
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
@@ -184,6 +186,34 @@ fn a_damaged_file_is_set_aside() {
         change.open_table(OVERRIDES).unwrap().insert(1, b"{}".as_slice()).unwrap();
         change.commit().unwrap();
     });
+}
+
+/// Whatever octet the disk gets wrong: what is read was true at one time, or the file is set aside.
+#[test]
+fn a_wrong_octet_is_no_wrong_state() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = open(&folder);
+    let acts = |id| vec![Act::Set(word(id, "a", Word::Down))];
+    assert_eq!(committed(&store, acts(1)), Ok(()));
+    assert_eq!(committed(&store, acts(2)), Ok(()));
+    store.close();
+    let path = folder.path().join(FILE);
+    let whole = fs::read(&path).unwrap();
+    // Most of the file is empty; where something is, every place is tried that a step meets.
+    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).collect();
+    for at in used.iter().step_by(used.len() / 100) {
+        let mut octets = whole.clone();
+        octets[*at] ^= 0x55;
+        fs::write(&path, octets).unwrap();
+        let (store, kept, aside) = Store::open(folder.path(), SystemTime::UNIX_EPOCH).unwrap();
+        store.close();
+        let whole = (1..).zip(&kept.overrides).all(|(id, it)| *it == word(id, "a", Word::Down));
+        assert!(whole && kept.overrides.len() <= 2, "octet {at}: {kept:?}");
+        assert!(aside.is_none() || kept == Kept::default(), "octet {at}");
+        if let Some(aside) = aside {
+            fs::remove_file(aside.path).unwrap();
+        }
+    }
 }
 
 #[test]
