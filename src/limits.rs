@@ -304,6 +304,9 @@ pub const STATE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Acts of operators that wait to be written. At the limit a further one is refused.
 pub const STATE_ACTS_WAITING_MAX: usize = 1024;
 
+/// How often what was measured is written; between two times a crash takes it.
+pub const STATE_LATENCY_EVERY: Duration = Duration::from_mins(1);
+
 /// Octets of the file that are kept in memory.
 pub const STATE_CACHE_LEN: usize = 8 << 20;
 

@@ -28,7 +28,10 @@ use crate::{
     compile::{self, Atlas, Plan},
     config::Complaint,
     health::{Prober, Report, Verdict},
-    limits::{DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY},
+    limits::{
+        DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY,
+        STATE_LATENCY_EVERY,
+    },
     serve::Serving,
     state::{Change, Event, Publisher, State},
 };
@@ -104,6 +107,7 @@ impl Control {
         let warm_at = Instant::now() + startup_wait;
         let mut publish_at = Instant::now();
         let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
+        let mut keep = interval(STATE_LATENCY_EVERY);
         let mut batch = Vec::new();
         loop {
             if self.state.is_stale() && publish_at <= Instant::now() {
@@ -135,6 +139,7 @@ impl Control {
                         return Ok(broken("a thread that serves"));
                     }
                 }
+                _ = keep.tick() => self.keep_latency(),
                 _ = hangup.recv() => self.begin_reload(true),
                 Some(()) = changes.recv() => self.begin_reload(false),
                 read = finished(&mut self.reload) => self.finish_reload(read),
@@ -160,6 +165,12 @@ impl Control {
         if let Some(probes) = effects.probes {
             self.prober.set(probes);
             self.keeping.follow(&self.state);
+        }
+    }
+
+    fn keep_latency(&mut self) {
+        if let Some(store) = &self.keeping.store {
+            store.latency(self.state.latency_changes(clock::now(), clock::wall()));
         }
     }
 
@@ -288,9 +299,10 @@ impl Control {
     }
 
     /// Finishes what was begun, for a limited time.
-    async fn stop(self, mut signals: Signals) -> End {
+    async fn stop(mut self, mut signals: Signals) -> End {
         tell(&[NotifyState::Stopping]);
         tracing::info!("stopping");
+        self.keep_latency();
         drop(self.prober);
         let serving = self.serving;
         let keeping = self.keeping;

@@ -45,6 +45,16 @@ pub(super) fn open(settings: &Settings) -> Result<(Option<Store>, Kept), String>
     Ok((Some(store), kept))
 }
 
+/// Goes on from what was known and measured, so that the first answers rest on it.
+pub(super) fn restore(state: &mut State, kept: &mut Kept) {
+    state.restore(|spec| kept.status(spec));
+    let rows = std::mem::take(&mut kept.latency);
+    state.restore_latency(&rows, clock::now(), clock::wall());
+    if let Some(measured) = state.measure(clock::now()) {
+        state.apply(measured);
+    }
+}
+
 impl Keeping {
     /// To be called inside of the runtime.
     pub(super) fn begin(store: Option<Store>, journal: Journal, state: &State) -> Self {

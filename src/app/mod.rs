@@ -97,7 +97,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
     let startup_wait = plan.settings.startup_wait;
     let end = runtime.block_on(async {
         let (mut state, effects) = State::begin(plan);
-        state.restore(|spec| kept.status(spec));
+        keeping::restore(&mut state, &mut kept);
         let first = state.snapshot().expect("the first is always new");
         let publisher = Publisher::new(first);
         let serving = sockets

@@ -11,7 +11,7 @@ use super::{
     Place,
     alias::{AliasTo, Aliases},
     decide::{Conditions, Decider},
-    latency::{Latencies, Refusal, Sample},
+    latency::{Latencies, Refusal, Sample, kept},
 };
 use crate::{
     compile::{Plan, PlannedName},
@@ -171,6 +171,17 @@ impl State {
         if self.unknown == 0 {
             self.warm_up();
         }
+    }
+
+    /// Goes on from what was measured before a restart.
+    pub fn restore_latency(&mut self, rows: &[super::store::Row], now: Instant, wall: SystemTime) {
+        let settings = &self.plan.settings.latency;
+        self.latencies.restore(rows, self.decider.geo(), settings, now, wall);
+    }
+
+    /// How the rows of what was measured differ from those that were given before.
+    pub fn latency_changes(&mut self, now: Instant, wall: SystemTime) -> Vec<kept::Change> {
+        self.latencies.changes(now, wall)
     }
 
     /// Takes a change in.

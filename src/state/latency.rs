@@ -30,6 +30,8 @@
 //! Not here: the form in which samples come (`config::samples`), and what a round trip means for a
 //! client (`steer::class`).
 
+pub mod kept;
+
 use std::{collections::HashMap, fmt, hash::Hash, time::Instant};
 
 use crate::{
@@ -141,6 +143,7 @@ pub struct Latencies {
     /// Whether something that was published is gone.
     has_gaps: bool,
     published_at: Option<Instant>,
+    given: kept::Given,
 }
 
 /// A region, and where it is.
