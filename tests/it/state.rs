@@ -8,13 +8,15 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     process::Stdio,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use evenkeel::clock;
 use hickory_proto::rr::{RData, RecordType};
+use nix::unistd::Uid;
 use serde_json::Value;
 
 use crate::{
@@ -111,6 +113,43 @@ fn verdicts_and_events_survive_a_kill() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("another process has"), "{said}");
     assert!(server.stop().0.success());
+}
+
+/// Root makes the folder, and the user that it becomes has it.
+#[test]
+fn the_folder_belongs_to_the_user() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(folder.path().join("zones")).unwrap();
+    fs::write(folder.path().join("zones/example.com.yaml"), ZONE).unwrap();
+    let file = file(1, "state: state\nuser: nobody");
+    fs::write(folder.path().join("evenkeel.yaml"), file).unwrap();
+    let folder = Arc::new(folder);
+    let owner = |path: &str| fs::metadata(folder.path().join(path)).unwrap().uid();
+    for made_by_root in [true, false] {
+        let server = Server::start_in(Arc::clone(&folder));
+        assert_ne!(owner("state"), 0);
+        assert_eq!(owner("state"), owner("state/state.redb"));
+        assert!(server.stop().0.success());
+        if made_by_root {
+            // As a server without `user` would have left it.
+            for path in ["state", "state/state.redb"] {
+                std::os::unix::fs::chown(folder.path().join(path), Some(0), Some(0)).unwrap();
+            }
+        }
+    }
+    // A folder of root with other things in it is no folder of the server's.
+    std::os::unix::fs::chown(folder.path().join("state"), Some(0), Some(0)).unwrap();
+    fs::write(folder.path().join("state/other"), "").unwrap();
+    let mut command = evenkeel();
+    let config = folder.path().join("evenkeel.yaml");
+    let output = command.args(["serve", "--config"]).arg(config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("state folder cannot be used"), "{said}");
+    assert_eq!(owner("state"), 0);
 }
 
 #[test]
