@@ -105,6 +105,8 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
             api: None,
             explain_from: Arc::default(),
             latency: LatencySettings::default(),
+            state: None,
+            webhooks: vec![],
         },
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::clone(geo),
