@@ -123,7 +123,7 @@ fn a_reload_keeps_what_probes_have_found() {
         let RData::A(address) = reply.answers[0].data else { panic!("{reply}") };
         assert_eq!((address.to_string(), reply.answers[0].ttl), ("127.0.0.1".to_owned(), 30));
     }
-    let verdicts = server.log().iter().filter(|line| line.contains("verdict")).count();
+    let verdicts = server.log().iter().filter(|line| line.contains(" verdict what=")).count();
     assert_eq!(verdicts, 2, "one for each endpoint at start");
     assert!(server.stop().0.success());
 }
