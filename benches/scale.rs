@@ -21,7 +21,7 @@ use evenkeel::{
     clock,
     compile::{LatencySettings, Plan, PlannedName, PlannedZone, Settings, geoip::embedded},
     geo::{Coordinates, Geo},
-    health::{self, Kind, ProbeSpec, Report, Status, Verdict},
+    health::{self, Kind, ProbeSpec, Report, Sanity, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::{LATENCY_NETWORKS_MAX, LATENCY_PUBLISH_PAUSE},
     state::{Change, Publisher, State, latency::Sample},
@@ -73,7 +73,9 @@ fn spec(number: usize) -> Arc<ProbeSpec> {
     Arc::new(ProbeSpec {
         target: health::Target::Host(number.to_string().into()),
         port: 80,
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(health::Tcp::default()),
+        invert: false,
+        flap: None,
         every: Duration::from_secs(10),
         timeout: Duration::from_secs(3),
         fall: 3,
@@ -92,8 +94,7 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
         builder.steer(&owner, SteeredId::at(idx), false);
         let (probe, policy) = of(idx);
         n_probes = n_probes.max(probe + 1);
-        let probes: Vec<Vec<Box<[ProbeId]>>> =
-            vec![vec![Box::new([ProbeId::at(probe)])], vec![Box::default()]];
+        let probes = vec![vec![Tree::Probe(ProbeId::at(probe))], vec![Tree::All(Box::default())]];
         PlannedName { owner, policy: Arc::new(policy), probes }
     };
     let steered = (0..NAMES).map(name).collect();
@@ -105,6 +106,7 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
             api: None,
             explain_from: Arc::default(),
             latency: LatencySettings::default(),
+            sanity: Sanity::default(),
             state: None,
             webhooks: vec![],
         },

@@ -108,6 +108,14 @@ pub const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 /// Consecutive outcomes that `fall` or `rise` may ask for.
 pub const CHECK_COUNT_MAX: u64 = 1000;
 
+/// How deep checks of checks lie in each other.
+pub const CHECK_DEPTH_MAX: usize = 8;
+
+/// Probes that one check comes to when the checks in it are followed.
+pub const CHECK_LEAVES_MAX: usize = 64;
+
+/// Octets of a compiled `body_regex`.
+pub const CHECK_PATTERN_LEN_MAX: usize = 1 << 20;
 /// Samples that `latency.samples_min` may ask for.
 pub const LATENCY_SAMPLES_MIN_MAX: u64 = 1_000_000;
 
@@ -188,6 +196,38 @@ pub const PROBE_BODY_LEN_MAX: usize = 1 << 20;
 /// over. At the limit a probe waits for its turn, at most for its timeout.
 pub const PROBE_LOOKUPS_MAX: usize = 64;
 
+/// Octets that a probe reads at once.
+pub const PROBE_READ_LEN: usize = 4096;
+
+/// Octets of a response's head, in HTTP/2 of its fields. A longer one is a failure.
+pub const PROBE_HEAD_LEN_MAX: usize = 64 << 10;
+
+/// Octets that a target may send over HTTP/2 before they were read.
+pub const PROBE_WINDOW_LEN: u32 = 65_535;
+
+/// Octets of a message of gRPC's health service; its longest is a few.
+pub const PROBE_GRPC_LEN_MAX: usize = 256;
+
+/// Commands that run for probes at one time. At the limit a probe waits for its turn, at most for
+/// its timeout.
+pub const PROBE_COMMANDS_MAX: usize = 64;
+
+/// Octets that a command may write. One that writes more has failed, and is ended.
+pub const PROBE_COMMAND_OUTPUT_LEN_MAX: usize = 64 << 10;
+
+/// The part of a certificate's life, at its end, in which the log says that it ends soon, is one
+/// in this many.
+pub const CERTIFICATE_WARN_PART: u64 = 6;
+
+/// And at most this long.
+pub const CERTIFICATE_WARN_BEFORE_MAX: Duration = Duration::from_hours(14 * 24);
+
+/// How often the log says so of the same check of the same target.
+pub const CERTIFICATE_WARN_EVERY: Duration = Duration::from_hours(24);
+
+/// Of how many it is remembered that the log said so. Beyond them the log is full of it already.
+pub const CERTIFICATE_WARNED_MAX: usize = 4096;
+
 /// Over how long the first executions of many new probes are spread, so that a start or a great
 /// reload is no burst, and the first round is over soon.
 pub const PROBE_FIRST_SPREAD_MAX: Duration = Duration::from_secs(1);
@@ -197,6 +237,22 @@ pub const PROBE_FIRST_GAP: Duration = Duration::from_millis(1);
 
 /// The part of `every` by which a period is shortened at random is at most one in this many.
 pub const PROBE_JITTER_DIVISOR: u32 = 16;
+
+/// Targets that were up of which a prober has to lose most before it doubts itself. Fewer may well
+/// fail together.
+pub const BLIND_TARGETS_MIN: usize = 4;
+
+/// Control targets of a prober.
+pub const CONTROL_TARGETS_MAX: usize = 16;
+
+/// How often each of them is probed.
+pub const CONTROL_EVERY: Duration = Duration::from_secs(5);
+
+/// When the probe of one counts as failed.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Changes of a verdict that `flap` may ask for; that many times are remembered per target.
+pub const FLAP_CHANGES_MAX: u64 = 100;
 
 /// Reports of outcomes that wait to be taken in. At the limit the prober waits.
 pub const REPORTS_WAITING_MAX: usize = 1024;

@@ -114,7 +114,7 @@ impl From<&super::Status> for Status {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: status.ready,
-            blind: false,
+            blind: status.blind,
             generation: status.generation,
             regions: status.regions.iter().map(region).collect(),
         }

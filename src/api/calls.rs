@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, RawQuery, State, rejection::BytesRejection},
-    http::{HeaderValue, Method, Uri, header},
+    extract::{
+        DefaultBodyLimit, Path, RawQuery, State,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -33,7 +36,8 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/events", get(events::page))
         .route("/events/stream", get(events::follow))
         .route("/reload", post(reload))
-        .route("/latency", post(latency));
+        .route("/latency", post(latency))
+        .route("/heartbeats/{check}", post(heartbeat));
     Router::new()
         .route("/healthz", get(healthz))
         .nest("/api/v1", v1)
@@ -117,6 +121,20 @@ async fn latency(
     refused.extend(measured.refused);
     refused.sort_unstable();
     Ok(json(&body::Measured::new(measured.accepted, &refused)))
+}
+
+async fn heartbeat(
+    State(api): State<Api>,
+    check: Result<Path<Box<str>>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let Path(check) = check.map_err(|it| {
+        Problem::bad_parameter(it.body_text(), "write the name of the check in UTF-8")
+    })?;
+    if ask(&api, |reply| Request::Heartbeat(check.clone(), reply)).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = format!("no endpoint rests on a check `{check}` of the kind `push`");
+    Err(Problem::unknown(detail, "look for its name under `checks`, and for who refers to it"))
 }
 
 async fn explain_call(

@@ -76,6 +76,8 @@ pub enum Request {
     },
     /// Every event after the one with this id; none: from now on.
     Follow(Option<u64>, oneshot::Sender<Following>),
+    /// Take a heartbeat of this check in: whether there is such a check.
+    Heartbeat(Box<str>, oneshot::Sender<bool>),
     /// Take measured round trips in, each with the number of its line.
     Measure(Vec<(usize, Sample)>, oneshot::Sender<Measured>),
 }
@@ -85,6 +87,8 @@ pub enum Request {
 pub struct Status {
     /// Whether steered names are served.
     pub ready: bool,
+    /// Whether the prober takes itself to be cut off.
+    pub blind: bool,
     /// The number of the latest snapshot.
     pub generation: u64,
     /// The regions, in the order of their names.

@@ -60,13 +60,13 @@ impl Problem {
 
     pub(super) fn no_call(path: &str) -> Self {
         let hint = "there are `/healthz` and, under `/api/v1/`, `status`, `endpoints`, `explain`, \
-                    `events`, `events/stream`, `reload` and `latency`";
+                    `events`, `events/stream`, `reload`, `latency` and `heartbeats/CHECK`";
         Self::new(StatusCode::NOT_FOUND, format!("there is no `{path}`"), hint)
     }
 
     pub(super) fn wrong_method(method: &str, path: &str) -> Self {
         let detail = format!("`{path}` is not called with {method}");
-        let hint = "`reload` and `latency` are called with POST, all else with GET";
+        let hint = "`reload`, `latency` and `heartbeats` are called with POST, all else with GET";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
     }
 

@@ -27,7 +27,7 @@ use crate::{
     clock,
     compile::{self, Atlas, Plan},
     config::Complaint,
-    health::{Prober, Report, Verdict},
+    health::{Blinded, News, Prober, Sight, Verdict},
     limits::{
         DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY,
         STATE_LATENCY_EVERY,
@@ -96,7 +96,7 @@ impl Control {
     /// Lives until told to stop. An error is what keeps the server from starting.
     pub(super) async fn run(
         mut self,
-        mut reports: mpsc::Receiver<Report>,
+        mut news: mpsc::Receiver<News>,
         mut changes: mpsc::Receiver<()>,
         mut requests: mpsc::Receiver<Request>,
         startup_wait: Duration,
@@ -119,11 +119,14 @@ impl Control {
                 self.say_ready();
             }
             tokio::select! {
-                taken = reports.recv_many(&mut batch, REPORTS_WAITING_MAX) => {
+                taken = news.recv_many(&mut batch, REPORTS_WAITING_MAX) => {
                     if taken == 0 {
                         return Ok(broken("the prober"));
                     }
-                    batch.drain(..).for_each(|report| self.take(Change::Probed(report)));
+                    batch.drain(..).for_each(|news| self.take(match news {
+                        News::Probed(report) => Change::Probed(report),
+                        News::Sight(blinded) => Change::Sight(blinded),
+                    }));
                 }
                 () = self.prober.crashed() => return Ok(broken("the prober")),
                 () = Open::crashed(&mut self.api) => return Ok(broken("the API")),
@@ -162,8 +165,12 @@ impl Control {
         if 0 < effects.more_events {
             tracing::info!(endpoints = effects.more_events, "as many more turned with these");
         }
+        if let Some(blinded) = effects.blinded {
+            log_sight(&blinded);
+            self.keeping.sight(&blinded);
+        }
         if let Some(probes) = effects.probes {
-            self.prober.set(probes);
+            self.prober.set(probes, self.state.plan().settings.sanity.clone());
             self.keeping.follow(&self.state);
         }
     }
@@ -377,6 +384,21 @@ fn log(event: &Event) {
         tracing::warn!(what = %event, %from, %to, check = %probe, why = %outcome, "verdict");
     } else {
         tracing::info!(what = %event, %from, %to, check = %probe, why = %outcome, "verdict");
+    }
+}
+
+fn log_sight(blinded: &Blinded) {
+    let Blinded { sight, evidence } = blinded;
+    match sight {
+        Sight::Sighted { .. } => tracing::info!(why = %evidence, "the prober sees again"),
+        Sight::Blind { .. } => tracing::error!(
+            why = %evidence,
+            "the prober is blind: its network is likelier lost than its targets; nothing is taken out"
+        ),
+        Sight::Spent => tracing::error!(
+            why = %evidence,
+            "the prober has been blind for `blind_for`: failures count again"
+        ),
     }
 }
 

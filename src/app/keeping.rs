@@ -9,7 +9,7 @@ use crate::{
     clock,
     compile::{EventKind, Settings},
     config::Complaint,
-    health::Report,
+    health::{Blinded, Report},
     state::{
         Event, State,
         journal::{Journal, Transition},
@@ -97,6 +97,19 @@ impl Keeping {
             from: from.to_string(),
             to: to.to_string(),
             why: format!("{probe}: {outcome}"),
+        });
+    }
+
+    /// Takes down that the prober lost its sight, or has it again.
+    pub(super) fn sight(&mut self, blinded: &Blinded) {
+        let word = |is_blind| if is_blind { "blind" } else { "sighted" };
+        let is_blind = blinded.sight.is_blind();
+        self.note(Transition {
+            kind: EventKind::Blind,
+            subject: "prober".to_owned(),
+            from: word(!is_blind).to_owned(),
+            to: word(is_blind).to_owned(),
+            why: blinded.evidence.to_string(),
         });
     }
 

@@ -103,12 +103,12 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         let serving = sockets
             .serve(&publisher.current(), TcpLimits::default())
             .map_err(|error| format!("the system gives no threads: {error}"))?;
-        let (reports_in, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+        let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
         let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
         let wanted = effects.probes.unwrap_or_default();
         let known = wanted.iter().filter_map(|it| Some((it.clone(), kept.status(it)?)));
-        let prober = Prober::start_from(execute, reports_in, known.collect());
-        prober.set(wanted);
+        let prober = Prober::start_from(execute, news_in, known.collect());
+        prober.set(wanted, state.plan().settings.sanity.clone());
         let keeping = Keeping::begin(store, kept.take_journal(), &state);
         let (watch, changes) = Watch::begin(&state.plan().sources);
         // What changed between the reading and the watching went by unseen.
@@ -143,7 +143,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         };
         // The sender stays, so that the loop hears of no end where there is no API.
         let _requests_in = requests_in;
-        control.run(reports, changes, requests, startup_wait).await
+        control.run(news, changes, requests, startup_wait).await
     });
     // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);

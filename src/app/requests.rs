@@ -94,12 +94,14 @@ impl Control {
         match request {
             Request::Status(reply) => drop(reply.send(Status {
                 ready: *self.ready.borrow(),
+                blind: self.state.sight().is_blind(),
                 generation: self.state.generation(),
                 regions: self.state.regions(),
             })),
             Request::Endpoints(only, reply) => {
                 drop(reply.send(self.state.endpoints(only.as_ref())));
             }
+            Request::Heartbeat(check, reply) => drop(reply.send(self.prober.heartbeat(&check))),
             Request::Reload(reply) => {
                 // Files that are being read may have changed since: who asks now waits for the next.
                 self.callers_next.push(reply);

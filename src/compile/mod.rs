@@ -48,8 +48,7 @@ use std::{
 use crate::{
     config::{Complaints, Field, Place, Report},
     geo::{Geo, Prefix},
-    health::ProbeSpec,
-    ids::ProbeId,
+    health::{ProbeSpec, Sanity, Tree},
     steer::Policy,
     wire::{Name, Rtype},
     zone::Zone,
@@ -85,6 +84,8 @@ pub struct Settings {
     pub user: Option<String>,
     /// How long steered names wait for their first probes.
     pub startup_wait: Duration,
+    /// When the prober is to doubt itself.
+    pub sanity: Sanity,
     /// Where the API is; none: nowhere.
     pub api: Option<ApiSettings>,
     /// Whose questions for `explain.<name> TXT` are answered.
@@ -139,8 +140,8 @@ pub struct PlannedName {
     pub owner: Name,
     /// How it is answered.
     pub policy: Arc<Policy>,
-    /// Per pool and endpoint of the policy, the probes that all must pass; none: always up.
-    pub probes: Vec<Vec<Box<[ProbeId]>>>,
+    /// Per pool and endpoint of the policy, what it rests on.
+    pub probes: Vec<Vec<Tree>>,
 }
 
 /// Reads the server file and all that it refers to.

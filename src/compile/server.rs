@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     LatencySettings, Settings, api, atlas,
-    checks::{self, Checks},
+    checks::{self, Checks, bad_target, target_of},
     keeping,
     places::{self, Region},
     say_number,
@@ -19,10 +19,14 @@ use super::{
 use crate::{
     config::{
         self, Field, Place, Report,
-        server::{LatencyFile, ServerFile, listen_default},
+        server::{ControlFile, LatencyFile, ProberFile, ServerFile, listen_default},
     },
     geo::{Networks, Prefix},
-    limits::{LATENCY_HALF_LIFE_MIN, LATENCY_SAMPLES_MIN_MAX},
+    health::{Kind, ProbeSpec, Sanity, Tcp},
+    limits::{
+        CONTROL_EVERY, CONTROL_TARGETS_MAX, CONTROL_TIMEOUT, LATENCY_HALF_LIFE_MIN,
+        LATENCY_SAMPLES_MIN_MAX,
+    },
 };
 
 const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
@@ -63,13 +67,15 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     let networks = places::networks(file.networks.given(), report);
     let geoip = atlas::Sources::read(&file.geoip, folder, report, sources);
     let checks = checks::read(file.checks.given(), folder, report, sources);
-    let wait = file.prober.given().and_then(|it| it.startup_wait.given());
+    let prober = file.prober.given();
+    let wait = prober.and_then(|it| it.startup_wait.given());
     let listen = listen(&file.listen, report);
     let settings = Settings {
         api: api::read(&file.api, folder, &listen, report, sources),
         listen,
         user: user(&file.user, report),
         startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
+        sanity: prober.map(|it| sanity(it, report)).unwrap_or_default(),
         explain_from: explain_from(&file.explain_from, report),
         latency: latency(file.latency.given(), report),
         state: keeping::read(&file.state, folder, report),
@@ -161,6 +167,55 @@ fn latency(file: Option<&LatencyFile>, report: &Report) -> LatencySettings {
         settings.hysteresis_percent = hysteresis.0.into();
     }
     settings
+}
+
+fn sanity(file: &ProberFile<'_>, report: &Report) -> Sanity {
+    let default = Sanity::default();
+    let blind_for = file.blind_for.given().map_or(default.blind_for, |it| it.0);
+    let mut control: Vec<Arc<ProbeSpec>> = Vec::new();
+    for (place, target) in file.control.given().into_iter().flatten().filter_map(Field::placed) {
+        let Some(spec) = control_target(place, target, report) else { continue };
+        if control.iter().any(|it| **it == spec) {
+            control_twice(report, place, &spec);
+        }
+        control.push(Arc::new(spec));
+    }
+    match file.control.placed() {
+        Some((place, entries)) if entries.is_empty() => no_control(report, place),
+        Some((place, _)) if CONTROL_TARGETS_MAX < control.len() => many_control(report, place),
+        _ => {}
+    }
+    Sanity {
+        control: control.into(),
+        blind_above_percent: file
+            .blind_above
+            .given()
+            .map_or(default.blind_above_percent, |it| it.0),
+        blind_for,
+    }
+}
+
+fn control_target(place: Place, file: &ControlFile<'_>, report: &Report) -> Option<ProbeSpec> {
+    if file.tcp.is_absent() {
+        control_of_no_kind(report, place);
+    }
+    let (place, text) = file.tcp.placed()?;
+    let Some((target, Some(port))) = target_of(text) else {
+        bad_target(report, place, text, true);
+        return None;
+    };
+    Some(ProbeSpec {
+        target,
+        port,
+        kind: Kind::Tcp(Tcp::default()),
+        invert: false,
+        every: CONTROL_EVERY,
+        timeout: CONTROL_TIMEOUT,
+        // A single outcome says what it says.
+        fall: 1,
+        rise: 1,
+        flap: None,
+    })
 }
 
 /// A file, or the zone files of a folder in the order of their names.
@@ -266,6 +321,25 @@ fn explain_from_twice(report: &Report, place: Place, text: &str) {
 fn half_life_short(report: &Report, place: Place) {
     let hint = format!("the shortest is {}s", LATENCY_HALF_LIFE_MIN.as_secs());
     report.say(place, "`half_life` is too short", hint);
+}
+
+fn control_of_no_kind(report: &Report, place: Place) {
+    let message = "this control target is of no kind";
+    report.say(place, message, "write `{ tcp: \"192.0.2.1:443\" }`");
+}
+
+fn control_twice(report: &Report, place: Place, spec: &ProbeSpec) {
+    report.say(place, format!("`{spec}` is there twice"), "remove one");
+}
+
+fn no_control(report: &Report, place: Place) {
+    let hint = "name one, or remove the key: then the targets of the checks decide";
+    report.say(place, "there is no control target", hint);
+}
+
+fn many_control(report: &Report, place: Place) {
+    let message = "there are too many control targets";
+    report.say(place, message, format!("leave at most {CONTROL_TARGETS_MAX}"));
 }
 
 fn bad_user(report: &Report, place: Place) {

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{
     PlannedName, World,
     aliases::Alias,
-    checks::{Checks, Probes, Template, foreign_address, host_text, is_host},
+    checks::{Check, Checks, Probes, foreign_address, host_text, is_host},
     places::Region,
     rdata::name_octets,
     say_number,
@@ -22,8 +22,7 @@ use crate::{
         zone::{EndpointFile, PoolFile, SteerFile},
     },
     geo::Coordinates,
-    health,
-    ids::ProbeId,
+    health::{self, Tree},
     limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
     steer::{AllDown, By, Endpoint, Policy, Pool, Target},
     wire::Name,
@@ -63,7 +62,7 @@ struct Drafted<'f, 't> {
     place: Place,
     file: &'f PoolFile<'t>,
     pool: Pool,
-    probes: Vec<Box<[ProbeId]>>,
+    probes: Vec<Tree>,
 }
 
 /// What a pool's endpoints are.
@@ -164,8 +163,8 @@ impl<'w> Planner<'w> {
         place: Place,
         name: &str,
         file: &PoolFile<'_>,
-        checks: &[&Template],
-    ) -> Option<(Pool, Vec<Box<[ProbeId]>>)> {
+        checks: &[&Check],
+    ) -> Option<(Pool, Vec<Tree>)> {
         let region = self.region(place, name, &file.region);
         let weight = say_number(self.report, "weight", &file.weight, 0..=u64::from(WEIGHT_MAX));
         let weight = weight.and_then(|it| u32::try_from(it).ok()).unwrap_or(1);
@@ -206,8 +205,8 @@ impl<'w> Planner<'w> {
         &mut self,
         pool: &str,
         file: &PoolFile<'_>,
-        checks: &[&Template],
-    ) -> (Vec<Endpoint>, Vec<Box<[ProbeId]>>) {
+        checks: &[&Check],
+    ) -> (Vec<Endpoint>, Vec<Tree>) {
         let mut endpoints = Vec::new();
         let mut probes = Vec::new();
         let families =
@@ -229,12 +228,7 @@ impl<'w> Planner<'w> {
 
     /// The one endpoint of a pool that is another name. It has no probes: what is known of it is
     /// known of its name.
-    fn alias(
-        &mut self,
-        place: Place,
-        text: &str,
-        file: &PoolFile<'_>,
-    ) -> Option<(Endpoint, Box<[ProbeId]>)> {
+    fn alias(&mut self, place: Place, text: &str, file: &PoolFile<'_>) -> Option<(Endpoint, Tree)> {
         if let Some(check) = file.check.place() {
             self.alias_checked(check);
         }
@@ -244,7 +238,7 @@ impl<'w> Planner<'w> {
         let target = Name::from_wire(&octets)?;
         self.aliases.push(Alias { place, owner: self.owner.clone(), target: target.clone() });
         let endpoint = Endpoint { target: Target::Alias(target), weight: 1, label: None };
-        Some((endpoint, Box::default()))
+        Some((endpoint, Tree::nothing()))
     }
 
     /// The region of a pool: what it says, else what it is named after.
@@ -272,8 +266,8 @@ impl<'w> Planner<'w> {
         place: Place,
         file: &EndpointFile<'_>,
         family: Family,
-        pool_checks: &[&Template],
-    ) -> Option<(Endpoint, Box<[ProbeId]>)> {
+        pool_checks: &[&Check],
+    ) -> Option<(Endpoint, Tree)> {
         let (address, weight, own, label) = match file {
             EndpointFile::Text(text) => (Some((place, *text)), Some(1), None, None),
             EndpointFile::Map(map) => {
@@ -293,31 +287,36 @@ impl<'w> Planner<'w> {
         let (place, text) = address?;
         let target = self.target(place, text, family)?;
         let checks = own.as_deref().unwrap_or(pool_checks);
-        let mut probes: Vec<ProbeId> = Vec::with_capacity(checks.len());
-        for check in checks {
-            let whom = match &target {
-                Target::Address(address) => health::Target::Address(*address),
-                // An alias is what its name is: what probes say of that is counted there.
-                Target::Alias(_) => continue,
-                Target::Name(name) => health::Target::Host(host_text(name)),
-            };
-            if let health::Target::Host(host) = &whom
-                && check.needs_target()
-                && !is_host(host)
-            {
-                self.target_no_host(place, host);
-            }
-            let spec = check.spec(whom, self.owner);
-            if let Some(address) = foreign_address(&spec) {
-                self.foreign_address(place, &spec.target, address);
-            }
-            probes.push(self.probes.id(check, spec));
-        }
-        probes.sort_unstable();
-        probes.dedup();
+        let whom = match &target {
+            Target::Address(address) => Some(health::Target::Address(*address)),
+            Target::Name(name) => Some(health::Target::Host(host_text(name))),
+            // An alias is what its name is: what probes say of that is counted there.
+            Target::Alias(_) => None,
+        };
+        let tree = whom.map_or_else(Tree::nothing, |it| self.rests_on(place, checks, &it));
         let weight = weight.and_then(|it| u32::try_from(it).ok())?;
         let label = label.map(|it| (*it).into());
-        Some((Endpoint { target, weight, label }, probes.into()))
+        Some((Endpoint { target, weight, label }, tree))
+    }
+
+    /// What an endpoint rests on when all of `checks` must pass.
+    fn rests_on(&mut self, place: Place, checks: &[&Check], whom: &health::Target) -> Tree {
+        if let health::Target::Host(host) = whom
+            && checks.iter().any(|it| it.needs_target())
+            && !is_host(host)
+        {
+            self.target_no_host(place, host);
+        }
+        let tree = self.probes.all(checks, whom, self.owner);
+        let mut foreign = Vec::new();
+        tree.for_each_probe(&mut |id| {
+            let spec = &self.probes.specs[id.idx()];
+            foreign.extend(foreign_address(spec).map(|it| (spec.target.clone(), it)));
+        });
+        for (target, address) in foreign {
+            self.foreign_address(place, &target, address);
+        }
+        tree
     }
 
     fn target(&self, place: Place, text: &str, family: Family) -> Option<Target> {
@@ -338,7 +337,7 @@ impl<'w> Planner<'w> {
     }
 
     /// The checks that a list of names means; the undeclared ones are complained of.
-    fn checks_of(&self, refs: &Refs<'_>) -> Vec<&'w Template> {
+    fn checks_of(&self, refs: &Refs<'_>) -> Vec<&'w Check> {
         let mut templates = Vec::new();
         for (place, name) in refs.given().into_iter().flatten().filter_map(Field::placed) {
             match self.checks.get(*name) {

@@ -9,15 +9,7 @@ pub(super) fn later(name: &str) -> &'static [&'static str] {
         "the server file" => {
             &["tls", "proxy_from", "rate_limit", "cookies", "identity", "log_answers", "defaults"]
         }
-        "`prober`" => &["control", "blind_above", "blind_for"],
         "a region" => &["capacity"],
-        "a check" => &[
-            "tls", "dns", "icmp", "grpc", "exec", "push", "all_of", "any_of", "at_least", "invert",
-            "flap",
-        ],
-        "`http`" => &["body_regex", "json", "within"],
-        "`https`" => &["body_regex", "json", "within", "cert", "key", "expires_in"],
-        "`tcp`" => &["send", "expect"],
         "the zone file" => &["defaults", "dnssec"],
         "`steer`" => &["eject_max", "slo", "ramp", "demand"],
         "a pool" => &["ramp"],

@@ -1,7 +1,7 @@
 //! Configuration: the files as they are written, and complaints about them.
 //!
 //! ```text
-//!   text --tree--> Node --de--> mirrors (server, zone) --> compile
+//!   text --tree--> Node --de--> mirrors (server, check, zone) --> compile
 //!             \          \
 //!              `----------`--> Report --> Complaints
 //! ```
@@ -16,6 +16,7 @@
 //!
 //! Not here: what the values mean together (`compile`).
 
+pub mod check;
 mod complaint;
 mod de;
 mod field;

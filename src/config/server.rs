@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::{Entries, Field, Lasting, Percent, Status};
+use super::{Entries, Field, Lasting, Percent, check::CheckFile};
 
 /// `evenkeel.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +34,8 @@ pub struct ServerFile<'t> {
     #[serde(borrow)]
     pub user: Field<&'t str>,
     /// The prober.
-    pub prober: Field<ProberFile>,
+    #[serde(borrow)]
+    pub prober: Field<ProberFile<'t>>,
     /// The API.
     #[serde(borrow)]
     pub api: Field<ApiFile<'t>>,
@@ -129,101 +130,26 @@ pub struct LatencyFile {
 
 /// The prober.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "`prober`")]
-pub struct ProberFile {
+#[serde(default, rename = "`prober`", bound(deserialize = "'de: 't"))]
+pub struct ProberFile<'t> {
     /// How long steered names wait for their first probes.
     pub startup_wait: Field<Lasting>,
+    /// What is always there.
+    #[serde(borrow)]
+    pub control: Field<Vec<Field<ControlFile<'t>>>>,
+    /// The share of targets whose failure is the prober's own.
+    pub blind_above: Field<Percent>,
+    /// How long it doubts itself at most.
+    pub blind_for: Field<Lasting>,
 }
 
-/// A check; one of the kinds is given.
+/// A control target of the prober.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "a check", bound(deserialize = "'de: 't"))]
-pub struct CheckFile<'t> {
-    /// A request over TCP.
+#[serde(default, rename = "a control target", bound(deserialize = "'de: 't"))]
+pub struct ControlFile<'t> {
+    /// Something that accepts connections.
     #[serde(borrow)]
-    pub http: Field<HttpFile<'t>>,
-    /// A request over TLS.
-    #[serde(borrow)]
-    pub https: Field<HttpsFile<'t>>,
-    /// A connection.
-    pub tcp: Field<TcpFile>,
-    /// The period.
-    pub every: Field<Lasting>,
-    /// The longest execution.
-    pub timeout: Field<Lasting>,
-    /// Failures until down.
-    pub fall: Field<u64>,
-    /// Successes until up.
-    pub rise: Field<u64>,
-    /// `host:port` instead of the endpoint's address.
-    #[serde(borrow)]
-    pub target: Field<&'t str>,
-}
-
-/// The keys of `http`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "`http`", bound(deserialize = "'de: 't"))]
-pub struct HttpFile<'t> {
-    /// The request target.
-    #[serde(borrow)]
-    pub path: Field<&'t str>,
-    /// The port.
-    pub port: Field<u64>,
-    /// The `Host` header.
-    #[serde(borrow)]
-    pub host: Field<&'t str>,
-    /// The method.
-    #[serde(borrow)]
-    pub method: Field<&'t str>,
-    /// Further headers.
-    #[serde(borrow)]
-    pub headers: Field<Entries<'t, &'t str>>,
-    /// Good status codes.
-    pub status: Field<Vec<Field<Status>>>,
-    /// Text that must occur.
-    #[serde(borrow)]
-    pub body: Field<&'t str>,
-}
-
-/// The keys of `https`: those of `http` and some for TLS.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "`https`", bound(deserialize = "'de: 't"))]
-pub struct HttpsFile<'t> {
-    /// The request target.
-    #[serde(borrow)]
-    pub path: Field<&'t str>,
-    /// The port.
-    pub port: Field<u64>,
-    /// The `Host` header.
-    #[serde(borrow)]
-    pub host: Field<&'t str>,
-    /// The method.
-    #[serde(borrow)]
-    pub method: Field<&'t str>,
-    /// Further headers.
-    #[serde(borrow)]
-    pub headers: Field<Entries<'t, &'t str>>,
-    /// Good status codes.
-    pub status: Field<Vec<Field<Status>>>,
-    /// Text that must occur.
-    #[serde(borrow)]
-    pub body: Field<&'t str>,
-    /// The name asked for in the handshake.
-    #[serde(borrow)]
-    pub sni: Field<&'t str>,
-    /// A file of trusted roots.
-    #[serde(borrow)]
-    pub ca: Field<&'t str>,
-    /// Whether the certificate has to be good.
-    pub verify: Field<bool>,
-}
-
-/// The keys of `tcp`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename = "`tcp`")]
-pub struct TcpFile {
-    /// The port.
-    pub port: Field<u64>,
+    pub tcp: Field<&'t str>,
 }
 
 /// What `listen` is where it is absent.

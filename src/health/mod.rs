@@ -2,7 +2,12 @@
 //!
 //! ```text
 //!   ProbeSpec --> schedule --due--> probe --outcome--> judge --status--> the prober's report
-//!                 (pure)            (the I/O)          (pure)
+//!                 (pure)            (the I/O)    |     (pure)
+//!                                                |       ^ does the failure count?
+//!                                                '--> blind (pure)
+//!
+//!   statuses --> tree --> the status of what rests on several probes
+//!                (pure)
 //! ```
 //!
 //! # Invariants
@@ -13,28 +18,36 @@
 //! Not here: what a status means for an answer (`state`, `steer`), and the text of a check
 //! (`config`, `compile`).
 
+mod kind;
+mod blind;
 mod judge;
-mod probe;
-mod prober;
+mod tree;
 mod schedule;
+mod prober;
+mod probe;
 mod trust;
 
-pub use judge::{Judgement, Status};
+pub use blind::{Blinded, Evidence, Sanity, Sight};
+pub use judge::{Flap, Judgement, Rules, Status};
+pub use kind::{Claim, Dns, Exec, Grpc, Http, Identity, Kind, Pattern, Push, Relation, Tcp, Tls};
 pub use probe::{Outcome, Why, execute};
-pub use prober::{Prober, Report};
-pub use trust::system_trust;
+pub use prober::{News, Prober, Report};
+pub use tree::Tree;
+pub use trust::{TrustError, is_identity, is_roots, system_trust};
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 /// What is probed, how and how often: the identity of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProbeSpec {
     /// Whom the probe connects to.
     pub target: Target,
-    /// The port there.
+    /// The port there; 0 where the kind knows none.
     pub port: u16,
     /// What is asked.
     pub kind: Kind,
+    /// Whether good is bad, and what fails is good.
+    pub invert: bool,
     /// From the start of one execution to that of the next.
     pub every: Duration,
     /// When an execution without an outcome counts as failed; less than `every`.
@@ -43,6 +56,8 @@ pub struct ProbeSpec {
     pub fall: u32,
     /// Consecutive successes until `up`, at least 1.
     pub rise: u32,
+    /// When it is held down for changing too often; none: never.
+    pub flap: Option<Flap>,
 }
 
 /// Whom a probe connects to.
@@ -52,45 +67,6 @@ pub enum Target {
     Address(IpAddr),
     /// Whatever the system's resolver says this host name is, at each execution.
     Host(Box<str>),
-}
-
-/// What is asked of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A connection is accepted.
-    Tcp,
-    /// A request is answered as it should be.
-    Http(Http),
-}
-
-/// An HTTP request, and what its response has to be.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Http {
-    /// TLS under it; none: plain.
-    pub tls: Option<Tls>,
-    /// The request method, such as `GET`.
-    pub method: Box<str>,
-    /// The request target, such as `/health`.
-    pub path: Box<str>,
-    /// The `Host` header.
-    pub host: Box<str>,
-    /// Further headers.
-    pub headers: Vec<(Box<str>, Box<str>)>,
-    /// Ranges of good status codes, ends included.
-    pub status: Vec<(u16, u16)>,
-    /// Text that must occur in the body's first MiB.
-    pub body: Option<Box<str>>,
-}
-
-/// The TLS of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Tls {
-    /// The name that is asked for and that the certificate must hold.
-    pub sni: Box<str>,
-    /// Trusted roots in PEM; none: the system's.
-    pub ca: Option<Arc<[u8]>>,
-    /// Whether the certificate has to be trusted and hold the name.
-    pub verify: bool,
 }
 
 /// What the probes say of a target.
@@ -105,13 +81,40 @@ pub enum Verdict {
     Down,
 }
 
+/// What a probe asks of whom, and whether good is bad.
+pub type Question<'t> = (&'t Target, u16, &'t Kind, bool);
+
+impl ProbeSpec {
+    /// What is asked of whom, without how often and how it is judged. Two that agree in it find the
+    /// same.
+    #[must_use]
+    pub fn question(&self) -> Question<'_> {
+        (&self.target, self.port, &self.kind, self.invert)
+    }
+
+    /// Whether its outcomes show that the prober's own network is there or not. Heartbeats come from
+    /// others, and where good is bad a lost network looks good.
+    pub(self) fn shows_network(&self) -> bool {
+        !self.invert && !matches!(self.kind, Kind::Push(_))
+    }
+}
+
 impl fmt::Display for ProbeSpec {
     /// What is asked of whom, as a log line says it: `https://192.0.2.10:443/health`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, path) = match &self.kind {
-            Kind::Tcp => ("tcp", ""),
+            Kind::Tcp(_) => ("tcp", ""),
+            Kind::Tls(_) => ("tls", ""),
             Kind::Http(http) if http.tls.is_some() => ("https", &*http.path),
             Kind::Http(http) => ("http", &*http.path),
+            Kind::Dns(_) => ("dns", ""),
+            Kind::Icmp => return write!(f, "icmp://{}", self.target),
+            Kind::Grpc(_) => ("grpc", ""),
+            Kind::Exec(exec) => {
+                let program = exec.argv.first().map_or("", |it| &**it);
+                return write!(f, "exec:{program} {}", self.target);
+            }
+            Kind::Push(push) => return write!(f, "push:{}", push.check),
         };
         write!(f, "{scheme}://{}:{}{path}", self.target, self.port)
     }

@@ -4,11 +4,12 @@
 //!   set(specs) --> targets <--due-- queue          at most PROBES_IN_FLIGHT_MAX
 //!                     |  ^                              |
 //!                     |  '---- outcome, judgement ---- executions
-//!                     '--> Report, over a bounded channel
+//!                     '--> News, over a bounded channel
 //! ```
 //!
 //! One task owns all of it. An execution is a task of its own, so that a slow target delays no
-//! other.
+//! other. Heartbeats wait in a set, each name once, until the task takes them in; they are good
+//! outcomes without an execution, and what is due of their targets is the end of the latest one.
 //!
 //! # Invariants
 //!
@@ -16,28 +17,43 @@
 //! - Equal specs are one target, and a spec that stays in the set keeps its history. A report names
 //!   it by the `Arc` of the latest set, so that the receiver may compare addresses.
 //! - A spec that takes the place of one that asked the same of the same target goes on from its
-//!   judgement, so that a change of `every` is no reason to believe a single outcome.
-//! - Nothing is reported of a target after the set that lacks it was taken in.
+//!   judgement: to be asked more often, or judged otherwise, is no reason to believe a single
+//!   outcome.
+//! - Nothing is reported of a target after the set that lacks it was taken in, and never anything
+//!   of a control target.
+//! - That the prober went blind is told before the report whose failure does not count.
 //!
-//! Not here: when a target is due (`schedule`), and what its outcomes say (`judge`).
+//! Not here: when a target is due (`schedule`), what its outcomes say (`judge`), and what they say
+//! of the prober (`blind`).
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Judgement, Kind, Outcome, ProbeSpec, Status, Target, Why,
+    Blinded, Evidence, Judgement, Kind, Outcome, ProbeSpec, Question, Rules, Sanity, Sight, Status,
+    Why,
+    blind::{Sign, Tally},
     schedule::{Queue, Timetable},
 };
 use crate::{clock, dice::Dice, limits::PROBES_IN_FLIGHT_MAX};
+
+/// What the prober has to tell.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// A probe was executed.
+    Probed(Report),
+    /// The prober thinks otherwise of itself.
+    Sight(Blinded),
+}
 
 /// What came of one execution.
 #[derive(Debug, Clone)]
@@ -55,37 +71,54 @@ pub struct Report {
 /// The running prober. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Prober {
-    wanted: watch::Sender<Vec<Arc<ProbeSpec>>>,
+    wanted: watch::Sender<Wanted>,
+    beats: Arc<Beats>,
     task: JoinHandle<()>,
 }
 
+/// What is to be probed.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    probes: Vec<Arc<ProbeSpec>>,
+    sanity: Sanity,
+}
+
+/// Heartbeats that have not been taken in yet. There are at most as many as there are checks.
+#[derive(Debug, Default)]
+struct Beats {
+    came: Mutex<HashSet<Box<str>>>,
+    bell: Notify,
+}
+
 impl Prober {
-    /// Starts a prober without targets that sends what it finds to `reports`.
+    /// Starts a prober without targets that sends what it finds to `news`.
     ///
     /// `execute` is [`execute`](super::execute) but in tests; it ends within the spec's timeout.
-    pub fn start<F, E>(execute: F, reports: mpsc::Sender<Report>) -> Self
+    pub fn start<F, E>(execute: F, news: mpsc::Sender<News>) -> Self
     where
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output = Outcome> + Send + 'static,
     {
-        Self::start_from(execute, reports, HashMap::new())
+        Self::start_from(execute, news, HashMap::new())
     }
 
     /// Starts like [`start`](Self::start), and goes on from what is `known` of targets from before a
     /// restart.
     pub fn start_from<F, E>(
         execute: F,
-        reports: mpsc::Sender<Report>,
+        news: mpsc::Sender<News>,
         known: HashMap<Arc<ProbeSpec>, Status>,
     ) -> Self
     where
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output = Outcome> + Send + 'static,
     {
-        let (wanted, wishes) = watch::channel(Vec::new());
+        let (wanted, wishes) = watch::channel(Wanted::default());
+        let beats = Arc::<Beats>::default();
         let desk = Desk {
             execute,
-            reports,
+            beats: Arc::clone(&beats),
+            news,
             began: Instant::now(),
             dice: Dice::from_os(),
             known,
@@ -95,14 +128,31 @@ impl Prober {
             queue: Queue::default(),
             executions: JoinSet::new(),
             flights: HashMap::new(),
+            sanity: Sanity::default(),
+            sight: Sight::default(),
+            tally: Tally::default(),
+            control: Vec::new(),
         };
-        Self { wanted, task: tokio::spawn(desk.run(wishes)) }
+        Self { wanted, beats, task: tokio::spawn(desk.run(wishes)) }
     }
 
-    /// Probes these from now on, and no others.
-    pub fn set(&self, probes: Vec<Arc<ProbeSpec>>) {
+    /// Takes a heartbeat in, and says whether there is a check that waits for it.
+    #[must_use]
+    pub fn heartbeat(&self, check: &str) -> bool {
+        let waits =
+            |spec: &Arc<ProbeSpec>| matches!(&spec.kind, Kind::Push(push) if *push.check == *check);
+        let is_wanted = self.wanted.borrow().probes.iter().any(waits);
+        if is_wanted {
+            self.beats.came().insert(check.into());
+            self.beats.bell.notify_one();
+        }
+        is_wanted
+    }
+
+    /// Probes these from now on, and no others, and doubts itself by these rules.
+    pub fn set(&self, probes: Vec<Arc<ProbeSpec>>, sanity: Sanity) {
         // Only the latest set counts; one that was not yet looked at is replaced.
-        self.wanted.send_replace(probes);
+        self.wanted.send_replace(Wanted { probes, sanity });
     }
 
     /// Waits until the prober is no more. It goes on as long as it is wanted, so this is a crash.
@@ -112,30 +162,59 @@ impl Prober {
     }
 }
 
+impl Beats {
+    fn came(&self) -> std::sync::MutexGuard<'_, HashSet<Box<str>>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of an outcome: what the prober thinks of itself, if that changed, and of the target.
+type Found = (Option<Blinded>, Option<Report>);
+
 /// What the prober's task has before it.
 struct Desk<F> {
     execute: F,
-    reports: mpsc::Sender<Report>,
+    beats: Arc<Beats>,
+    news: mpsc::Sender<News>,
     /// The schedule counts from here.
     began: Instant,
     dice: Dice,
     /// What was known before a restart, until the first set was taken in.
     known: HashMap<Arc<ProbeSpec>, Status>,
     /// Each target's number; numbers are not used again.
-    serials: HashMap<Arc<ProbeSpec>, u64>,
+    serials: HashMap<(Role, Arc<ProbeSpec>), u64>,
     targets: HashMap<u64, Probed>,
     serial_next: u64,
     queue: Queue,
     executions: JoinSet<Outcome>,
     /// Whose each execution is.
     flights: HashMap<Id, Flight>,
+    sanity: Sanity,
+    sight: Sight,
+    tally: Tally,
+    /// The control targets' numbers.
+    control: Vec<u64>,
+}
+
+/// What a target is probed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Role {
+    /// Answers rest on it.
+    Endpoint,
+    /// It shows whether the prober's own network is there.
+    Control,
 }
 
 /// A target.
 struct Probed {
     spec: Arc<ProbeSpec>,
+    role: Role,
     judgement: Judgement,
+    /// What its latest outcome says for the evidence.
+    sign: Sign,
     timetable: Timetable,
+    /// When the latest heartbeat ends, where heartbeats are what counts.
+    silent_at: Duration,
     /// Its execution, if it is in flight.
     execution: Option<AbortHandle>,
 }
@@ -151,12 +230,15 @@ where
     F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
     E: Future<Output = Outcome> + Send + 'static,
 {
-    async fn run(mut self, mut wishes: watch::Receiver<Vec<Arc<ProbeSpec>>>) {
+    async fn run(mut self, mut wishes: watch::Receiver<Wanted>) {
+        let beats = Arc::clone(&self.beats);
         loop {
-            self.launch_due();
-            let room = self.flights.len() < PROBES_IN_FLIGHT_MAX;
-            let due = self.queue.next_due().filter(|_| room);
-            let wake_at = self.began + due.unwrap_or_default();
+            let mut found = vec![(self.look(None), None)];
+            found.extend(self.launch_due());
+            if tell(&self.news, found).await.is_err() {
+                return;
+            }
+            let wake_at = self.wake_at();
             tokio::select! {
                 changed = wishes.changed() => {
                     if changed.is_err() {
@@ -166,14 +248,36 @@ where
                     self.adopt(wanted);
                 }
                 Some(ended) = self.executions.join_next_with_id() => {
-                    let Some(report) = self.land(ended) else { continue };
-                    if self.reports.send(report).await.is_err() {
+                    let found = self.land(ended);
+                    if tell(&self.news, vec![found]).await.is_err() {
                         return;
                     }
                 }
-                () = sleep_until(wake_at), if due.is_some() => {}
+                () = beats.bell.notified() => {
+                    // Who waits for it may not have been taken in yet.
+                    if wishes.has_changed().unwrap_or(false) {
+                        let wanted = wishes.borrow_and_update().clone();
+                        self.adopt(wanted);
+                    }
+                    let found = self.hear();
+                    if tell(&self.news, found).await.is_err() {
+                        return;
+                    }
+                }
+                () = sleep_until(wake_at.unwrap_or(self.began)), if wake_at.is_some() => {}
             }
         }
+    }
+
+    /// When there is something to do that nobody tells.
+    fn wake_at(&self) -> Option<Instant> {
+        let room = self.flights.len() < PROBES_IN_FLIGHT_MAX;
+        let due = self.queue.next_due().filter(|_| room);
+        let until = match self.sight {
+            Sight::Blind { until } => Some(until),
+            Sight::Sighted { .. } | Sight::Spent => None,
+        };
+        due.into_iter().chain(until).min().map(|at| self.began + at)
     }
 
     fn now(&self) -> Duration {
@@ -181,315 +285,218 @@ where
     }
 
     /// Makes `wanted` the targets: those that stay keep what is known of them.
-    fn adopt(&mut self, wanted: Vec<Arc<ProbeSpec>>) {
+    fn adopt(&mut self, Wanted { probes, sanity }: Wanted) {
         let now = self.now();
         let mut before = std::mem::take(&mut self.serials);
-        let mut targets = HashMap::with_capacity(wanted.len());
+        let mut targets = HashMap::with_capacity(probes.len() + sanity.control.len());
         let mut added = Vec::new();
-        for spec in wanted {
-            if let Some(serial) = before.remove(&spec) {
+        let control = sanity.control.iter().map(|spec| (Role::Control, Arc::clone(spec)));
+        let wanted = probes.into_iter().map(|spec| (Role::Endpoint, spec)).chain(control);
+        for (role, spec) in wanted {
+            let key = (role, spec);
+            if let Some(serial) = before.remove(&key) {
                 let mut target = self.targets.remove(&serial).expect("each serial has a target");
-                target.spec = spec.clone();
+                target.spec = Arc::clone(&key.1);
                 targets.insert(serial, target);
-                self.serials.insert(spec, serial);
-            } else if !self.serials.contains_key(&spec) {
-                self.serials.insert(spec.clone(), self.serial_next);
-                added.push((self.serial_next, spec));
+                self.serials.insert(key, serial);
+            } else if !self.serials.contains_key(&key) {
+                self.serials.insert(key.clone(), self.serial_next);
+                added.push((self.serial_next, key));
                 self.serial_next += 1;
             }
+        }
+        self.queue.retain(|serial| targets.contains_key(&serial));
+        let known = known(self.targets.values(), !added.is_empty());
+        let count = added.len();
+        let mut fresh = Vec::with_capacity(count);
+        for (serial, (role, spec)) in added {
+            let (timetable, due) = Timetable::begin(&spec, count, now);
+            let kin = known.get(&spec.question()).filter(|_| role == Role::Endpoint);
+            let restored = || {
+                let status = self.known.get(&spec).filter(|_| role == Role::Endpoint);
+                status.map(|it| (Judgement::restored(*it, spec.fall), Sign::default()))
+            };
+            let (judgement, sign) = kin.cloned().or_else(restored).unwrap_or_default();
+            let silent_at = now + spec.every;
+            let due = if matches!(spec.kind, Kind::Push(_)) { silent_at } else { due };
+            let target =
+                Probed { spec, role, judgement, sign, timetable, silent_at, execution: None };
+            fresh.push((serial, target));
+            self.queue.push(due, serial);
+        }
+        drop(known);
+        for (serial, target) in fresh {
+            self.tally.replace(&target.spec.target, Sign::None, target.sign);
+            targets.insert(serial, target);
         }
         for gone in self.targets.values() {
             if let Some(execution) = &gone.execution {
                 execution.abort();
             }
+            if gone.role == Role::Endpoint {
+                self.tally.replace(&gone.spec.target, gone.sign, Sign::None);
+            }
         }
-        self.queue.retain(|serial| targets.contains_key(&serial));
-        // The same question at another pace: what was judged stands.
-        let gone = self.targets.values().map(|it| (question(&it.spec), it.judgement));
-        let gone: HashMap<_, _> = gone.collect();
-        let count = added.len();
-        for (serial, spec) in added {
-            let (timetable, due) = Timetable::begin(&spec, count, now);
-            let known = self.known.get(&spec);
-            let restored = || known.map(|it| Judgement::restored(*it, spec.fall));
-            let judgement = gone.get(&question(&spec)).copied().or_else(restored);
-            let judgement = judgement.unwrap_or_default();
-            targets.insert(serial, Probed { spec, judgement, timetable, execution: None });
-            self.queue.push(due, serial);
-        }
-        drop(gone);
         self.known = HashMap::new();
         self.targets = targets;
+        let is_control = |(_, target): &(&u64, &Probed)| target.role == Role::Control;
+        self.control = self.targets.iter().filter(is_control).map(|(serial, _)| *serial).collect();
+        self.sanity = sanity;
         assert_eq!(self.targets.len(), self.serials.len());
     }
 
-    /// Begins the executions that are due, as far as there is room.
-    fn launch_due(&mut self) {
+    /// Begins the executions that are due, as far as there is room; gives what is found of targets
+    /// that are due because no heartbeat came.
+    fn launch_due(&mut self) -> Vec<Found> {
         let now = self.now();
+        let mut found = Vec::new();
         while self.flights.len() < PROBES_IN_FLIGHT_MAX
             && let Some(serial) = self.queue.pop_due(now)
         {
             let target = self.targets.get_mut(&serial).expect("only targets are in the queue");
             assert!(target.execution.is_none(), "who is in flight is not in the queue");
+            if let Kind::Push(push) = &target.spec.kind {
+                let expires = push.expires;
+                let is_silent = target.silent_at <= now;
+                if is_silent {
+                    target.silent_at = now + expires;
+                }
+                self.queue.push(target.silent_at, serial);
+                if is_silent {
+                    found.push(self.judge(serial, Outcome::Failed(Why::Silent(expires))));
+                }
+                continue;
+            }
             let execution = self.executions.spawn((self.execute)(target.spec.clone()));
             self.flights.insert(execution.id(), Flight { serial, started: now });
             target.execution = Some(execution);
         }
+        found
+    }
+
+    /// Takes the heartbeats in that came.
+    fn hear(&mut self) -> Vec<Found> {
+        let now = self.now();
+        let came = std::mem::take(&mut *self.beats.came());
+        let mut heard = Vec::with_capacity(came.len());
+        for (serial, target) in &mut self.targets {
+            // What is in the queue stays as it is: when that is due, it is looked at anew.
+            if let Kind::Push(push) = &target.spec.kind
+                && came.contains(&push.check)
+            {
+                target.silent_at = now + push.expires;
+                heard.push(*serial);
+            }
+        }
+        heard.into_iter().map(|serial| self.judge(serial, Outcome::Good)).collect()
     }
 
     /// Takes in what an execution came to, unless its target is gone.
-    fn land(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Option<Report> {
+    fn land(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Found {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => (error.id(), Outcome::Failed(Why::Broken)),
         };
         let now = self.now();
-        let flight = self.flights.remove(&id).expect("each execution is a flight");
-        let target = self.targets.get_mut(&flight.serial)?;
+        let Flight { serial, started } =
+            self.flights.remove(&id).expect("each execution is a flight");
+        let Some(target) = self.targets.get_mut(&serial) else { return (None, None) };
         target.execution = None;
-        let due = target.timetable.next(flight.started, now, &mut self.dice.roll());
-        self.queue.push(due, flight.serial);
+        let due = target.timetable.next(started, now, &mut self.dice.roll());
+        self.queue.push(due, serial);
 
-        let spec = target.spec.clone();
+        match target.role {
+            Role::Endpoint => self.judge(serial, outcome),
+            Role::Control => {
+                let good = outcome == Outcome::Good;
+                target.sign = if good { Sign::There } else { Sign::Failed };
+                (self.look(Some(good)), None)
+            }
+        }
+    }
+
+    /// What is to be thought of a target after one more outcome, and of the prober.
+    fn judge(&mut self, serial: u64, outcome: Outcome) -> Found {
+        let now = self.now();
+        let target = self.targets.get_mut(&serial).expect("who has an outcome is a target");
         let good = outcome == Outcome::Good;
-        target.judgement = target.judgement.after(good, spec.fall, spec.rise);
-        Some(Report { spec, status: target.judgement.status(), outcome, at: clock::wall() })
+        // What a lost network looks like: a failure, or what is good because something fails.
+        let is_doubtful = good == target.spec.invert;
+        // Whether that counts depends on what the others say, this one included; the rest counts at
+        // any time.
+        let rules = Rules::of(&target.spec);
+        let before = target.judgement.status().verdict;
+        if !is_doubtful {
+            target.judgement.take(good, false, rules, now);
+        }
+        let sign = if target.spec.shows_network() {
+            Sign::of(good, before, target.judgement.status().verdict)
+        } else {
+            Sign::None
+        };
+        self.tally.replace(&target.spec.target, target.sign, sign);
+        target.sign = sign;
+        let blinded = self.look(Some(!is_doubtful));
+        let blind = self.sight.is_blind();
+        let target = self.targets.get_mut(&serial).expect("it was there above");
+        if is_doubtful && !(good && blind) {
+            target.judgement.take(good, blind, rules, now);
+        }
+        let (spec, status) = (Arc::clone(&target.spec), target.judgement.status());
+        (blinded, Some(Report { spec, status, outcome, at: clock::wall() }))
+    }
+
+    /// Thinks over whether the prober can be trusted, after an outcome or after some time; what is
+    /// to be told if that changed.
+    fn look(&mut self, good: Option<bool>) -> Option<Blinded> {
+        let evidence = self.evidence();
+        let sight = self.sight.after(good, evidence, &self.sanity, self.now());
+        let is_like_before = sight.is_like(self.sight);
+        self.sight = sight;
+        if is_like_before {
+            return None;
+        }
+        if sight.is_blind() {
+            self.targets.values_mut().for_each(|target| target.judgement.doubt());
+        }
+        Some(Blinded { sight, evidence })
+    }
+
+    fn evidence(&self) -> Evidence {
+        if self.control.is_empty() {
+            return self.tally.evidence();
+        }
+        let failed = |serial: &&u64| self.targets[*serial].sign == Sign::Failed;
+        let failed = self.control.iter().filter(failed).count();
+        Evidence { counted: self.control.len(), failed, control: true }
     }
 }
 
-/// What a probe asks of whom, but for how often and how patiently.
-fn question(spec: &ProbeSpec) -> (&Target, u16, &Kind) {
-    (&spec.target, spec.port, &spec.kind)
+/// Tells what was found. It fails when nobody listens any more.
+async fn tell(
+    news: &mpsc::Sender<News>,
+    found: Vec<Found>,
+) -> Result<(), mpsc::error::SendError<News>> {
+    for (blinded, report) in found {
+        let told = blinded.map(News::Sight).into_iter().chain(report.map(News::Probed));
+        for it in told {
+            news.send(it).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is known by what was asked, if anyone `wants` to know. Where several numbers go with one
+/// question, any of them will do.
+fn known<'t>(
+    targets: impl Iterator<Item = &'t Probed>,
+    wants: bool,
+) -> HashMap<Question<'t>, (Judgement, Sign)> {
+    let targets = targets.filter(|target| wants && target.role == Role::Endpoint);
+    targets
+        .map(|target| (target.spec.question(), (target.judgement.clone(), target.sign)))
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        collections::HashSet,
-        net::{IpAddr, Ipv4Addr},
-        sync::Mutex,
-    };
-
-    use super::*;
-    use crate::health::Verdict;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    /// The target whose probe panics.
-    const BREAKS: u16 = 0;
-    const GOOD: Outcome = Outcome::Good;
-    const BAD: Outcome = Outcome::Failed(Why::Exchange);
-
-    fn spec(number: u16) -> Arc<ProbeSpec> {
-        Arc::new(ProbeSpec {
-            target: Target::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: number,
-            kind: Kind::Tcp,
-            every: 10 * SECOND,
-            timeout: 3 * SECOND,
-            fall: 3,
-            rise: 2,
-        })
-    }
-
-    /// A prober in a world where the targets in `dead` give no answer. Time is paused: it goes on
-    /// only when everyone waits for it.
-    struct World {
-        dead: Arc<Mutex<HashSet<u16>>>,
-        prober: Prober,
-        reports: mpsc::Receiver<Report>,
-        began: Instant,
-    }
-
-    impl World {
-        fn begin(targets: impl IntoIterator<Item = u16>) -> Self {
-            let dead = Arc::new(Mutex::new(HashSet::new()));
-            let world = Arc::clone(&dead);
-            let execute = move |spec: Arc<ProbeSpec>| {
-                let world = Arc::clone(&world);
-                async move {
-                    assert_ne!(spec.port, BREAKS);
-                    if world.lock().unwrap().contains(&spec.port) {
-                        tokio::time::sleep(spec.timeout).await;
-                        return BAD;
-                    }
-                    GOOD
-                }
-            };
-            let (reports_in, reports) = mpsc::channel(16);
-            let prober = Prober::start(execute, reports_in);
-            prober.set(targets.into_iter().map(spec).collect());
-            Self { dead, prober, reports, began: Instant::now() }
-        }
-
-        async fn next(&mut self) -> Report {
-            self.reports.recv().await.unwrap()
-        }
-
-        /// The next report of this target.
-        async fn next_of(&mut self, number: u16) -> Report {
-            loop {
-                let report = self.next().await;
-                if report.spec.port == number {
-                    return report;
-                }
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_known_before_a_restart_goes_on() {
-        let status = |verdict| Status { verdict, shaky: false };
-        let known = [(spec(1), status(Verdict::Up)), (spec(2), status(Verdict::Down))];
-        let (reports_in, mut reports) = mpsc::channel(16);
-        let execute = |spec: Arc<ProbeSpec>| async move { if spec.port == 1 { BAD } else { GOOD } };
-        let prober = Prober::start_from(execute, reports_in, known.into());
-        prober.set(vec![spec(1), spec(2), spec(3)]);
-        let mut seen: HashMap<u16, Vec<Verdict>> = HashMap::new();
-        while seen.values().map(Vec::len).sum::<usize>() < 12 {
-            let report = reports.recv().await.unwrap();
-            seen.entry(report.spec.port).or_default().push(report.status.verdict);
-        }
-        let (up, down) = (Verdict::Up, Verdict::Down);
-        assert_eq!(seen[&1][..3], [up, up, down], "it takes `fall` failures");
-        assert_eq!(seen[&2][..2], [down, up], "it takes `rise` good ones");
-        assert_eq!(seen[&3][0], up, "nothing was known");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_death_is_noticed_within_the_bound() {
-        for dies_after in 0..30 {
-            let mut world = World::begin([1]);
-            world.next_of(1).await;
-            tokio::time::sleep(SECOND * dies_after / 3).await;
-            while world.reports.try_recv().is_ok() {}
-            world.dead.lock().unwrap().insert(1);
-            let died = Instant::now();
-            let first = world.next_of(1).await;
-            assert_eq!((first.outcome, first.status.shaky), (BAD, true));
-            assert!(died.elapsed() <= 13 * SECOND, "found within `every` and the timeout");
-            let found = Instant::now() - 3 * SECOND;
-            while world.next_of(1).await.status.verdict != Verdict::Down {}
-            // every * (fall - 1) + timeout, and a second for the rest.
-            assert!(found.elapsed() <= 10 * SECOND * 2 + 3 * SECOND + SECOND);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_target_delays_no_other() {
-        let mut world = World::begin(1..=100);
-        world.dead.lock().unwrap().extend(1..=50);
-        let mut latest: HashMap<u16, Instant> = HashMap::new();
-        while world.began.elapsed() < 100 * SECOND {
-            let report = world.next().await;
-            let before = latest.insert(report.spec.port, Instant::now());
-            let dead = report.spec.port <= 50;
-            assert_eq!(report.outcome, if dead { BAD } else { GOOD });
-            if let Some(before) = before {
-                // Timers of tokio are good to a millisecond.
-                let room = Duration::from_millis(20);
-                assert!(before.elapsed() <= 10 * SECOND + room, "{:?}", before.elapsed());
-            }
-        }
-        assert_eq!(latest.len(), 100);
-        assert!(latest.values().all(|at| at.elapsed() <= 13 * SECOND));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_round_is_over_soon() {
-        let mut world = World::begin(1..=10_000);
-        let mut seen = HashSet::new();
-        while seen.len() < 10_000 {
-            let report = world.next().await;
-            assert_eq!(report.status.verdict, Verdict::Up);
-            seen.insert(report.spec.port);
-        }
-        assert!(world.began.elapsed() <= SECOND + SECOND / 10, "{:?}", world.began.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn more_black_holes_than_may_be_in_flight_wait_their_turn() {
-        let count = u16::try_from(PROBES_IN_FLIGHT_MAX + 100).unwrap();
-        let mut world = World::begin(1000..1000 + count);
-        world.dead.lock().unwrap().extend(1000..1000 + count);
-        let mut seen = HashSet::new();
-        while seen.len() < usize::from(count) {
-            seen.insert(world.next().await.spec.port);
-        }
-        // Two timeouts, because not all fit in one.
-        let took = world.began.elapsed();
-        assert!((6 * SECOND..8 * SECOND).contains(&took), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_target_that_stays_keeps_its_history() {
-        let mut world = World::begin([1, 2]);
-        world.next_of(1).await;
-        world.dead.lock().unwrap().insert(1);
-        world.next_of(1).await;
-        world.next_of(1).await;
-        // The same target by another `Arc`, one that goes, and one that comes, twice.
-        let same = spec(1);
-        world.prober.set(vec![Arc::clone(&same), spec(3), spec(3)]);
-        let third = world.next_of(1).await;
-        assert_eq!(third.status.verdict, Verdict::Down, "the third failure in a row");
-        assert!(Arc::ptr_eq(&third.spec, &same));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_target_that_is_probed_at_another_pace_keeps_its_judgement() {
-        let mut world = World::begin([1, 2]);
-        world.next_of(1).await;
-        world.next_of(2).await;
-        world.dead.lock().unwrap().extend([1, 2]);
-        while world.next_of(1).await.status.verdict != Verdict::Down {}
-        let faster = |number| {
-            let every = 5 * SECOND;
-            Arc::new(ProbeSpec { every, ..(*spec(number)).clone() })
-        };
-        // 3 was never there, and its first outcome decides.
-        world.dead.lock().unwrap().remove(&1);
-        world.dead.lock().unwrap().insert(3);
-        world.prober.set(vec![faster(1), spec(2), faster(3)]);
-        let one = world.next_of(1).await;
-        assert_eq!(
-            (one.outcome, one.status.verdict),
-            (GOOD, Verdict::Down),
-            "one of two good ones"
-        );
-        assert_eq!(world.next_of(3).await.status.verdict, Verdict::Down);
-        assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_reported_of_a_target_that_went() {
-        let mut world = World::begin([1, 2]);
-        world.dead.lock().unwrap().insert(1);
-        world.next_of(2).await;
-        // The execution of 1 is under way.
-        world.prober.set(vec![spec(2)]);
-        for _ in 0..5 {
-            assert_eq!(world.next().await.spec.port, 2);
-        }
-        // It comes back as if it had never been there.
-        world.dead.lock().unwrap().clear();
-        world.prober.set(vec![spec(1), spec(2)]);
-        assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_breaks_is_a_failure_and_goes_on() {
-        let mut world = World::begin([BREAKS]);
-        for _ in 0..2 {
-            let report = world.next().await;
-            assert_eq!(report.outcome, Outcome::Failed(Why::Broken));
-            assert_eq!(report.status.verdict, Verdict::Down);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_prober_without_a_listener_ends() {
-        let World { mut prober, reports, .. } = World::begin([1]);
-        drop(reports);
-        prober.crashed().await;
-    }
-}
+mod tests;

@@ -136,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::health::{Kind, Target};
+    use crate::health::{Kind, Target, Tcp};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -144,11 +144,13 @@ mod tests {
         ProbeSpec {
             target: Target::Address(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + number))),
             port: 80,
-            kind: Kind::Tcp,
+            kind: Kind::Tcp(Tcp::default()),
+            invert: false,
             every,
             timeout: every / 4,
             fall: 3,
             rise: 2,
+            flap: None,
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     compile::{Plan, PlannedName},
     geo::Coordinates,
-    health::{self, ProbeSpec, Report, Status, Verdict},
+    health::{self, Blinded, ProbeSpec, Report, Sight, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     limits::EVENTS_PER_CHANGE_MAX,
     snapshot::{Served, Snapshot, Steered},
@@ -31,6 +31,8 @@ pub enum Change {
     Reloaded(Box<Plan>),
     /// A probe was executed.
     Probed(Report),
+    /// The prober went blind, or sees again.
+    Sight(Blinded),
     /// The first round was waited for long enough: what is unknown counts as up.
     WarmedUp,
     /// Round trips were measured that clients are to be told of.
@@ -44,6 +46,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Of how many endpoints the same could be told.
     pub more_events: usize,
+    /// What the prober thinks of itself, if that changed.
+    pub blinded: Option<Blinded>,
     /// What is to be probed from now on, if that changed.
     pub probes: Option<Vec<Arc<ProbeSpec>>>,
 }
@@ -96,6 +100,8 @@ pub struct State {
     users: Vec<Vec<Place>>,
     /// Probes without a verdict.
     unknown: usize,
+    /// What the prober thinks of itself.
+    sight: Sight,
     /// Whether names with an endpoint that was not yet probed have to wait.
     warming: bool,
     /// What names that are pools of other names are.
@@ -144,6 +150,7 @@ impl State {
             places: HashMap::new(),
             users: Vec::new(),
             unknown: 0,
+            sight: Sight::default(),
             warming: true,
             aliases: Aliases::default(),
             decider,
@@ -191,6 +198,11 @@ impl State {
             Change::Reloaded(plan) => effects.probes = Some(self.reload(*plan)),
             Change::Probed(report) => {
                 (effects.events, effects.more_events) = self.probed(&report);
+            }
+            // What it means for verdicts is in the reports that follow.
+            Change::Sight(blinded) => {
+                self.sight = blinded.sight;
+                effects.blinded = Some(blinded);
             }
             Change::WarmedUp => self.warm_up(),
             Change::Measured(measured) => {
@@ -272,6 +284,12 @@ impl State {
         self.latest.generation
     }
 
+    /// What the prober thinks of itself.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        self.sight
+    }
+
     /// How many probes have no verdict.
     #[must_use]
     pub fn unknown(&self) -> usize {
@@ -308,13 +326,8 @@ impl State {
         let known = self.plan.probes.iter().zip(self.statuses.iter().zip(outcomes));
         let known: HashMap<_, _> = known.collect();
         let stay: HashSet<_> = plan.probes.iter().cloned().collect();
-        let mut gone: HashMap<(&health::Target, u16), Status> = HashMap::new();
-        for (spec, (status, _)) in known.iter().filter(|(spec, _)| !stay.contains(**spec)) {
-            let last = gone.entry((&spec.target, spec.port)).or_insert(**status);
-            if status.verdict == Verdict::Down {
-                *last = **status;
-            }
-        }
+        let gone = known.iter().filter(|(spec, _)| !stay.contains(**spec));
+        let gone = Gone::of(gone.map(|(spec, (status, _))| (&***spec, **status)));
         let mut statuses = Vec::with_capacity(plan.probes.len());
         let mut latest_outcomes = Vec::with_capacity(plan.probes.len());
         for spec in &mut plan.probes {
@@ -324,9 +337,7 @@ impl State {
                     *spec = Arc::clone(before);
                     (**status, (*outcome).clone())
                 }
-                // Where a check is changed, what the one before it said holds until the first
-                // outcome: who edits `every` in an outage does not bring what is down back.
-                None => (gone.get(&(&spec.target, spec.port)).copied().unwrap_or_default(), None),
+                None => (gone.status(spec), None),
             };
             statuses.push(status);
             latest_outcomes.push(outcome);
@@ -366,9 +377,9 @@ impl State {
         let has_turned = before.verdict != report.status.verdict;
         let verdicts_before = if has_turned { self.verdicts(id) } else { Vec::new() };
         self.statuses[id.idx()] = report.status;
-        if before.verdict == Verdict::Unknown {
-            self.unknown -= 1;
-        }
+        // What a blind prober finds may leave it unknown.
+        self.unknown += usize::from(report.status.verdict == Verdict::Unknown);
+        self.unknown -= usize::from(before.verdict == Verdict::Unknown);
         if let Stale::Names(names) = &mut self.stale {
             self.aliases.mark(&self.users[id.idx()], names);
         }
@@ -423,7 +434,7 @@ impl State {
         for &name in &self.users[id.idx()] {
             for (pool, endpoints) in self.name(name).probes.iter().enumerate() {
                 for (endpoint, probes) in endpoints.iter().enumerate() {
-                    if probes.contains(&id) {
+                    if probes.has(id) {
                         let at = EndpointAt { name, pool, endpoint };
                         verdicts.push((at, self.verdict(probes).verdict));
                     }
@@ -433,16 +444,9 @@ impl State {
         verdicts
     }
 
-    /// What several probes say together: all must pass.
-    pub(super) fn verdict(&self, probes: &[ProbeId]) -> Status {
-        let statuses = || probes.iter().map(|id| self.statuses[id.idx()]);
-        let any = |verdict| statuses().any(|it| it.verdict == verdict);
-        let verdict = match (any(Verdict::Down), any(Verdict::Unknown)) {
-            (true, _) => Verdict::Down,
-            (false, true) => Verdict::Unknown,
-            (false, false) => Verdict::Up,
-        };
-        Status { verdict, shaky: statuses().any(|it| it.shaky) }
+    /// What the probes of an endpoint say together.
+    pub(super) fn verdict(&self, probes: &Tree) -> Status {
+        probes.status(&|id| self.statuses[id.idx()])
     }
 
     fn serve(&mut self, zone: ZoneId, fresh: &mut Fresh) -> Served {
@@ -516,8 +520,8 @@ impl State {
                 .collect()
         };
         let conditions = policy.families().iter().map(conditions).collect();
-        let is_known = |probes: &[ProbeId]| self.verdict(probes).verdict != Verdict::Unknown;
-        let is_ready = !self.warming || name.probes.iter().flatten().all(|it| is_known(it));
+        let is_known = |probes: &Tree| self.verdict(probes).verdict != Verdict::Unknown;
+        let is_ready = !self.warming || name.probes.iter().flatten().all(is_known);
         let owner = name.owner.clone();
         let before = self.good.get(&owner).cloned();
         let steered = self.decider.steered(&policy, conditions, is_ready, before.as_deref());
@@ -551,6 +555,47 @@ impl State {
             (None, _) => (false, false),
         };
         Condition { present, up: up && is_up, shaky }
+    }
+}
+
+/// What the probes said that a reload took away. What a check that stays says is its own.
+#[derive(Default)]
+struct Gone<'s> {
+    by_question: HashMap<health::Question<'s>, Status>,
+    by_target: HashMap<(&'s health::Target, u16, Option<&'s str>), Status>,
+    /// Targets whose latest probe failed.
+    failing: HashSet<&'s health::Target>,
+}
+
+impl<'s> Gone<'s> {
+    fn of(probes: impl Iterator<Item = (&'s ProbeSpec, Status)>) -> Self {
+        let mut gone = Self::default();
+        for (spec, status) in probes {
+            let is_down = status.verdict == Verdict::Down;
+            for last in [
+                gone.by_question.entry(spec.question()).or_insert(status),
+                gone.by_target.entry(asked(spec)).or_insert(status),
+            ] {
+                if is_down {
+                    *last = status;
+                }
+            }
+            if (is_down || status.shaky) && !matches!(spec.kind, health::Kind::Push(_)) {
+                gone.failing.insert(&spec.target);
+            }
+        }
+        gone
+    }
+
+    /// What is thought of a new probe until its first report. Where a check is changed, what the one
+    /// before it said holds: who edits `every` in an outage does not bring what is down back. Else
+    /// nothing is known, but that a change may be in sight if the target failed when something else
+    /// was asked: an answer that holds a dead address again for a moment is not to be kept for long.
+    fn status(&self, spec: &ProbeSpec) -> Status {
+        let shaky = self.failing.contains(&spec.target);
+        let unknown = Status { verdict: Verdict::Unknown, shaky };
+        let same = self.by_question.get(&spec.question());
+        same.or_else(|| self.by_target.get(&asked(spec))).copied().unwrap_or(unknown)
     }
 }
 
@@ -614,18 +659,30 @@ fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
     likes
 }
 
+/// Who is asked by a probe, however: an endpoint's port, or whoever sends the heartbeats of a check.
+fn asked(spec: &ProbeSpec) -> (&health::Target, u16, Option<&str>) {
+    let heartbeats = match &spec.kind {
+        health::Kind::Push(push) => Some(&*push.check),
+        _ => None,
+    };
+    (&spec.target, spec.port, heartbeats)
+}
+
 /// The names that rest on each probe of the plan, each once.
 fn users(plan: &Plan) -> Vec<Vec<Place>> {
     let mut users: Vec<Vec<Place>> = vec![Vec::new(); plan.probes.len()];
     for (zone_idx, zone) in plan.zones.iter().enumerate() {
         for (name_idx, name) in zone.steered.iter().enumerate() {
             let place = (ZoneId::at(zone_idx), SteeredId::at(name_idx));
-            for id in name.probes.iter().flatten().flatten() {
+            let mut add = |id: ProbeId| {
                 let users = &mut users[id.idx()];
                 // Names come one after the other: if it is there, it is the last.
                 if users.last() != Some(&place) {
                     users.push(place);
                 }
+            };
+            for tree in name.probes.iter().flatten() {
+                tree.for_each_probe(&mut add);
             }
         }
     }

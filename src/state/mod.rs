@@ -38,8 +38,8 @@ pub use apply::{Change, Effects, Event, State};
 pub use budget::{Down, over_budget};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
-pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
 pub use ramp::{Ramp, Seen, Standing};
+pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
 
 use crate::ids::{SteeredId, ZoneId};
 

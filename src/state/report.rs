@@ -2,12 +2,16 @@
 //!
 //! Not here: the form in which it is told (`api`).
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use super::State;
 use crate::{
     compile::PlannedName,
-    health::{Outcome, Verdict},
+    health::{Outcome, Tree, Verdict},
     ids::ProbeId,
     steer::{Endpoint, Pool, Target},
     wire::Name,
@@ -94,7 +98,7 @@ impl State {
             for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
                 let Some(region) = &pool.region else { continue };
                 let (up, all) = counts.entry(region).or_default();
-                let is_up = |probes: &[ProbeId]| self.verdict(probes).verdict != Verdict::Down;
+                let is_up = |probes: &Tree| self.verdict(probes).verdict != Verdict::Down;
                 *up += probes.iter().filter(|it| is_up(it)).count();
                 *all += probes.len();
             }
@@ -119,9 +123,14 @@ impl State {
         name: &PlannedName,
         pool: &Pool,
         endpoint: &Endpoint,
-        probes: &[ProbeId],
+        probes: &Tree,
     ) -> EndpointReport {
         let status = self.verdict(probes);
+        let mut ids = Vec::new();
+        probes.for_each_probe(&mut |id| ids.push(id));
+        // Several checks may be made of the same one.
+        let mut told = HashSet::new();
+        ids.retain(|id| told.insert(*id));
         let is_up = status.verdict != Verdict::Down;
         EndpointReport {
             name: name.owner.clone(),
@@ -132,7 +141,7 @@ impl State {
             shaky: status.shaky,
             weight: endpoint.weight,
             effective_weight: if is_up { endpoint.weight } else { 0 },
-            checks: probes.iter().map(|id| self.check(*id)).collect(),
+            checks: ids.into_iter().map(|id| self.check(id)).collect(),
         }
     }
 

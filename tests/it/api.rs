@@ -6,7 +6,7 @@ mod http;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use evenkeel::{snapshot::Snapshot, state::Publisher};
@@ -109,6 +109,58 @@ fn status_and_endpoints() {
     assert!(at.len() == 24 && at.starts_with("20") && at.ends_with('Z'), "{at}");
     assert_eq!((&good["verdict"], &good["effective_weight"]), (&"up".into(), &1.into()));
     assert_eq!(good["checks"], serde_json::json!([]));
+}
+
+#[test]
+fn a_blind_prober_shows_in_the_status() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let prober = format!("prober: {{ control: [{{ tcp: '{free}' }}], startup_wait: 0s }}");
+    let (_server, api) = start(&format!("{OPEN}\n{prober}"), &[]);
+    let is_blind =
+        || call(api, "GET", "/api/v1/status", &[], b"").json()["blind"] == Value::Bool(true);
+    until("the prober to be blind", is_blind);
+    // Its control target is there again: within 5 s it sees.
+    let _listener = TcpListener::bind(free).unwrap();
+    until("the prober to see", || !is_blind());
+}
+
+#[test]
+fn heartbeats_by_curl() {
+    let file = file(OPEN).replace(
+        "checks:\n",
+        "checks:\n  backup: { push: { expires: 2s } }\n  \"a b/c\": { push: { expires: 1h } }\n  \
+         unused: { push: { expires: 1h } }\n",
+    );
+    let zone = ZONE.replace("check: web", "check: [backup, \"a b/c\"]");
+    let files = [("evenkeel.yaml", &*file), ("zones/example.com.yaml", &*zone)];
+    let server = Server::start(&files);
+    let api = server.api.expect("the file wants an API");
+    let beat = |check: &str| {
+        let url = format!("http://{api}/api/v1/heartbeats/{check}");
+        let curl = Command::new("curl")
+            .args(["--silent", "--show-error", "--request", "POST"])
+            .args(["--write-out", "%{http_code}", &url])
+            .output()
+            .expect("curl is there");
+        String::from_utf8(curl.stdout).unwrap()
+    };
+    let verdict = || {
+        let path = "/api/v1/endpoints?name=dead.example.com";
+        let endpoints = call(api, "GET", path, &[], b"").json();
+        endpoints["endpoints"][0]["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(beat("a%20b%2Fc"), "204");
+    assert_eq!(beat("backup"), "204");
+    until("the heartbeat to count", || verdict() == "up");
+    until("the heartbeat to end", || verdict() == "down");
+    assert_eq!(beat("backup"), "204");
+    until("another one to count", || verdict() == "up");
+    // One that nobody waits for, one of another kind, and none.
+    for check in ["unused", "web", "nothing"] {
+        let said = beat(check);
+        assert!(said.ends_with("404") && said.contains("of the kind `push`"), "{said}");
+    }
+    assert_eq!(call(api, "GET", "/api/v1/heartbeats/backup", &[], b"").status, 405);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::{fs, path::Path, process::Command};
 
 use evenkeel::{
     compile::{self, Plan},
-    health::{Kind, Target},
+    health::{Kind, Target, Tree},
     steer::AllDown,
 };
 use tempfile::TempDir;
 
+mod checks;
 mod complaints;
 mod kept;
 mod keys;
@@ -135,8 +136,8 @@ fn the_plan() {
                 Target::Host(host) => host.to_string(),
             };
             let host = match &it.kind {
-                Kind::Tcp => "tcp",
                 Kind::Http(http) => &http.host,
+                _ => "tcp",
             };
             format!("{target} {} {host}", it.port)
         })
@@ -152,9 +153,14 @@ fn the_plan() {
         ]
     );
     let probes = |name: &compile::PlannedName| -> Vec<Vec<u32>> {
-        name.probes.iter().flatten().map(|it| it.iter().map(|it| it.0).collect()).collect()
+        let each = |tree: &Tree| {
+            let mut ids = Vec::new();
+            tree.for_each_probe(&mut |id| ids.push(id.0));
+            ids
+        };
+        name.probes.iter().flatten().map(each).collect()
     };
-    assert_eq!(probes(w), [vec![0, 1], vec![1], vec![1, 2]]);
+    assert_eq!(probes(w), [vec![0, 1], vec![1], vec![2, 1]]);
     assert_eq!((probes(x), probes(z)), (vec![vec![3]], vec![vec![1]]));
 }
 

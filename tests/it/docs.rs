@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// The documents with files in them.
-const DOCUMENTS: [&str; 3] = ["README.md", "docs/configuration.md", "docs/api.md"];
+const DOCUMENTS: [&str; 4] =
+    ["README.md", "docs/configuration.md", "docs/api.md", "docs/health.md"];
 
 #[test]
 fn yaml_in_documents_passes_check() {
@@ -84,11 +85,12 @@ fn shipped_files_pass_check() {
 fn every_key_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     // A key of the format is a public field of a mirror, in the code that reads it.
-    for mirror in ["src/config/server.rs", "src/config/zone.rs"] {
+    for mirror in ["src/config/server.rs", "src/config/check.rs", "src/config/zone.rs"] {
         let text = fs::read_to_string(root().join(mirror)).unwrap();
         let fields = text.lines().filter_map(|line| line.trim().strip_prefix("pub "));
         let keys = fields.filter_map(|field| field.split_once(": Field<")).map(|(key, _)| key);
         for key in keys {
+            let key = key.trim_start_matches("r#");
             let key =
                 if ["a", "aaaa", "cname"].contains(&key) { key.to_uppercase() } else { key.into() };
             assert!(manual.contains(&key), "`{key}` of {mirror} is not in the manual");

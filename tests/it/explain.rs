@@ -17,7 +17,7 @@ use evenkeel::{
     dice::Roll,
     explain::{Answer, Candidate, Explanation, Nested, Question, explain},
     geo::{Country, Networks, Place, Prefix},
-    health::{self, Kind, Outcome, ProbeSpec, Report, Status, Verdict},
+    health::{self, Kind, Outcome, ProbeSpec, Report, Status, Tcp, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::UDP_REPLY_LEN_MAX,
     serve::{Client, Engine},
@@ -155,13 +155,13 @@ impl World {
             let policy = policy(&mut roll, idx, &apex);
             let mut probes = Vec::new();
             for pool in &policy.pools {
-                let mut its: Vec<Box<[ProbeId]>> = Vec::new();
+                let mut its: Vec<Tree> = Vec::new();
                 for endpoint in &pool.endpoints {
                     let Target::Address(address) = endpoint.target else {
-                        its.push(Box::new([]));
+                        its.push(Tree::nothing());
                         continue;
                     };
-                    its.push(Box::new([ProbeId::at(plan.probes.len())]));
+                    its.push(Tree::Probe(ProbeId::at(plan.probes.len())));
                     plan.probes.push(Arc::new(spec(address)));
                     plan.checks.push("web".into());
                     let region = pool.region.as_deref();
@@ -311,6 +311,7 @@ fn settings() -> Settings {
         listen: Vec::new(),
         user: None,
         startup_wait: Duration::from_secs(5),
+        sanity: health::Sanity::default(),
         api: None,
         explain_from: Arc::default(),
         latency: LatencySettings::default(),
@@ -404,11 +405,13 @@ fn spec(address: IpAddr) -> ProbeSpec {
     ProbeSpec {
         target: health::Target::Address(address),
         port: 80,
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(Tcp::default()),
+        invert: false,
         every: Duration::from_secs(10),
         timeout: Duration::from_secs(3),
         fall: 3,
         rise: 2,
+        flap: None,
     }
 }
 

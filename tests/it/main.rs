@@ -2,8 +2,10 @@
 
 mod answers;
 mod api;
+mod blind;
 mod check;
 mod conformance;
+mod deaths;
 mod demo;
 mod docs;
 mod explain;

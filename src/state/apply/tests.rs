@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     compile::{LatencySettings, PlannedZone, Settings},
     geo::Geo,
-    health::{Kind, Why},
+    health::{Kind, Tcp, Why},
     steer::{AllDown, Endpoint, Pool},
     wire::Rtype,
     zone::Builder,
@@ -25,11 +25,13 @@ fn spec(letter: char) -> Arc<ProbeSpec> {
     Arc::new(ProbeSpec {
         target: health::Target::Host(letter.to_ascii_lowercase().to_string().into()),
         port: 80,
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(Tcp::default()),
+        invert: false,
         every: Duration::from_secs(every),
         timeout: Duration::from_secs(3),
         fall: 3,
         rise: 2,
+        flap: None,
     })
 }
 
@@ -46,7 +48,7 @@ fn plan(lines: &str) -> Plan {
         let owner = Name::parse(words.next().unwrap(), Some(&apex)).unwrap();
         builder.steer(&owner, SteeredId::at(idx), false);
         let mut pools: Vec<(&str, Vec<Endpoint>)> = Vec::new();
-        let mut probes: Vec<Vec<Box<[ProbeId]>>> = Vec::new();
+        let mut probes: Vec<Vec<Tree>> = Vec::new();
         for word in words {
             let (word, checks) = word.split_once(':').unwrap_or((word, ""));
             let Ok(address) = word.parse() else {
@@ -63,7 +65,8 @@ fn plan(lines: &str) -> Plan {
             let target = Target::Address(address);
             let endpoint = Endpoint { target, weight: 1, label: None };
             pools.last_mut().unwrap().1.push(endpoint);
-            probes.last_mut().unwrap().push(checks.chars().map(&mut id_of).collect());
+            let all = checks.chars().map(|it| Tree::Probe(id_of(it))).collect();
+            probes.last_mut().unwrap().push(Tree::All(all));
         }
         let pool = |(name, endpoints): (&str, Vec<Endpoint>)| Pool::of(name, endpoints.into());
         let pools = pools.into_iter().map(pool).collect();
@@ -75,6 +78,7 @@ fn plan(lines: &str) -> Plan {
             listen: Vec::new(),
             user: None,
             startup_wait: Duration::from_secs(5),
+            sanity: health::Sanity::default(),
             api: None,
             explain_from: Arc::default(),
             latency: LatencySettings::default(),
@@ -287,4 +291,105 @@ fn a_reload_without_a_probe_ends_the_wait_for_it() {
     world.reload("www east 192.0.2.1");
     assert!(world.state.is_warm());
     assert_eq!(world.gives(), ["east[0]"]);
+}
+
+#[test]
+fn a_check_with_other_numbers_knows_what_was_known() {
+    let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
+    world.probed('a', DOWN);
+    world.probed('b', SHAKY);
+    let mut plan = plan("www east 192.0.2.1:a west 192.0.2.2:b");
+    for spec in &mut plan.probes {
+        *spec = Arc::new(ProbeSpec { every: Duration::from_secs(5), ..(**spec).clone() });
+    }
+    world.state.apply(Change::Reloaded(Box::new(plan)));
+    world.state.snapshot().unwrap();
+    assert_eq!(world.gives(), ["west[0!]"]);
+    assert_eq!(world.state.unknown(), 0);
+}
+
+#[test]
+fn what_failed_when_something_else_was_asked_is_not_kept_for_long() {
+    let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
+    world.probed('a', DOWN);
+    world.probed('b', UP);
+    let mut plan = plan("www east 192.0.2.1:a west 192.0.2.2:b");
+    for spec in &mut plan.probes {
+        *spec = Arc::new(ProbeSpec { port: 81, ..(**spec).clone() });
+    }
+    world.probes = world.state.apply(Change::Reloaded(Box::new(plan))).probes.unwrap();
+    world.state.snapshot().unwrap();
+    assert_eq!(world.gives(), ["east[0!]west[0]"]);
+    assert_eq!(world.state.unknown(), 2);
+    let spec = Arc::clone(&world.probes[0]);
+    assert_eq!(world.report(spec, DOWN), ["www.example.com./east/192.0.2.1 unknown down"]);
+    assert_eq!(world.gives(), ["west[0]"]);
+}
+
+#[test]
+fn what_a_blind_prober_finds_is_still_unknown() {
+    let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2:b");
+    let failed = Status { verdict: Verdict::Unknown, shaky: true };
+    assert!(world.probed('a', failed).is_empty());
+    assert!(world.probed('b', UP).len() == 1);
+    assert_eq!(world.state.unknown(), 1);
+    assert_eq!(world.gives(), ["NotReady"]);
+    world.state.apply(Change::WarmedUp);
+    assert_eq!(world.gives(), ["east[0!]west[0]"]);
+    world.probed('a', UP);
+    assert_eq!(world.state.unknown(), 0);
+}
+
+#[test]
+fn the_prober_says_that_it_is_blind() {
+    let mut world = World::begin("www east 192.0.2.1:a");
+    assert!(!world.state.sight().is_blind());
+    let sight = Sight::Blind { until: Duration::from_mins(5) };
+    let blinded = Blinded { sight, evidence: health::Evidence::default() };
+    let effects = world.state.apply(Change::Sight(blinded));
+    assert_eq!(effects.blinded, Some(blinded));
+    assert!(world.state.sight().is_blind());
+}
+
+/// `a` is asked one thing and `b` another, as `asks` makes them of the same port.
+fn asking(every_s: u64, asks: impl Fn(char) -> Kind) -> Plan {
+    let mut plan = plan("www east 192.0.2.1:a west 192.0.2.2:b");
+    for (spec, letter) in plan.probes.iter_mut().zip(['a', 'b']) {
+        let every = Duration::from_secs(every_s);
+        *spec = Arc::new(ProbeSpec { every, kind: asks(letter), ..(*self::spec('a')).clone() });
+    }
+    plan
+}
+
+#[test]
+fn checks_of_one_port_that_are_changed_together_are_told_apart() {
+    let asks = |letter: char| {
+        let expect = Some(letter.to_string().into());
+        Kind::Tcp(Tcp { send: None, expect })
+    };
+    let (mut state, effects) = State::begin(asking(10, asks));
+    let probes = effects.probes.unwrap();
+    let mut world = World { state, probes: probes.clone() };
+    world.report(Arc::clone(&probes[0]), UP);
+    world.report(Arc::clone(&probes[1]), DOWN);
+    state = world.state;
+    state.apply(Change::Reloaded(Box::new(asking(5, asks))));
+    assert_eq!([0, 1].map(|idx| state.status(ProbeId::at(idx))), [UP, DOWN]);
+}
+
+#[test]
+fn heartbeats_of_one_check_say_nothing_of_another() {
+    let push = |check: String| {
+        Kind::Push(health::Push { check: check.into(), expires: Duration::from_mins(1) })
+    };
+    let (state, effects) = State::begin(asking(60, |letter| push(letter.to_string())));
+    let probes = effects.probes.unwrap();
+    let mut world = World { state, probes: probes.clone() };
+    world.report(Arc::clone(&probes[0]), DOWN);
+    world.report(Arc::clone(&probes[1]), UP);
+    // `a` waits longer now, and `b` has another name.
+    let named = |letter| if letter == 'a' { "a".to_owned() } else { "c".to_owned() };
+    world.state.apply(Change::Reloaded(Box::new(asking(90, |letter| push(named(letter))))));
+    let statuses = [0, 1].map(|idx| world.state.status(ProbeId::at(idx)));
+    assert_eq!(statuses, [DOWN, Status::default()]);
 }

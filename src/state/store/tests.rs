@@ -30,9 +30,11 @@ fn spec(port: u16) -> Arc<ProbeSpec> {
     Arc::new(ProbeSpec {
         target: Target::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port,
-        kind: Probe::Tcp,
+        kind: Probe::Tcp(crate::health::Tcp::default()),
         every: Duration::from_secs(10),
         timeout: Duration::from_secs(3),
+        flap: None,
+        invert: false,
         fall: 3,
         rise: 2,
     })

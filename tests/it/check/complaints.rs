@@ -71,10 +71,10 @@ fn server_files() {
     check_server("listen: []", &["3:9: the server would listen nowhere"]);
     check_server("listen: ['[::]:53', '[::]:53']", &["3:21: `[::]:53` is there twice"]);
     check_server(
-        "prober: { startup_wait: 1w, blind_for: 5m }",
+        "prober: { startup_wait: 1w, blnd_for: 5m }",
         &[
             "3:25: `1w` is not a duration | write `500ms`, `10s`, `5m`, `1h`, `1d` or whole seconds",
-            "3:29: `blind_for` is not supported yet",
+            "3:29: unknown key `blnd_for` in `prober` | did you mean `blind_for`?",
         ],
     );
     check_files(
@@ -101,66 +101,28 @@ fn server_files() {
 }
 
 #[test]
-fn checks() {
-    let check =
-        |text: &str, expect: &[&str]| check_server(&format!("checks:\n  c: {text}"), expect);
-    check("{ tcp: { port: 53 } }", &[]);
-    check("{ tcp: {}, target: \"db.example:5432\" }", &[]);
-    check("{ tcp: { port: 1 }, target: \"[::1]:5432\" }", &["4:21: `target` has a port already"]);
-    check("{ tcp: {} }", &["4:3: this check has no port"]);
+fn probers() {
+    let check = |text: &str, expect: &[&str]| check_server(&format!("prober: {text}"), expect);
     check(
-        "{ tcp: { port: 0 } }",
-        &["4:21: `port` is 0, which is out of range | write a number from 1 to 65535"],
+        "{ control: [{ tcp: '192.0.2.1:443' }], blind_above: 80%, blind_for: 5m, startup_wait: 5s }",
+        &[],
     );
-    check("{ tcp: { port: x } }", &["4:21: a whole number is needed here, not `x`"]);
-    check("{ tcp: { port: 1, send: x } }", &["4:24: `send` is not supported yet"]);
-    check("{ tcp: {}, target: nowhere }", &["4:25: `nowhere` is not a host and a port"]);
-    check("{}", &["4:3: this check is of no kind | give it one of `http`, `https`, `tcp`"]);
-    check("{ http: {}, tcp: { port: 1 } }", &["4:23: this check is of several kinds"]);
-    check("{ icmp: {} }", &["4:3: this check is of no kind", "4:8: `icmp` is not supported yet"]);
-    check("{ http: {}, invert: true }", &["4:18: `invert` is not supported yet"]);
-    check("{ http: { within: 1s } }", &["4:16: `within` is not supported yet"]);
-    check("{ http: {}, every: 2s }", &["4:25: `timeout` (3s) is not less than `every` (2s)"]);
-    check("{ http: {}, timeout: 10s }", &["4:27: `timeout` (10s) is not less than `every` (10s)"]);
-    check("{ http: {}, timeout: 0 }", &["4:27: `timeout` is zero"]);
-    check("{ http: {}, every: 1ms, timeout: 0 }", &["4:25: `every` is too short"]);
+    check("{ control: { tcp: 'one.example:53' }, blind_for: 0 }", &[]);
+    check("{ control: [] }", &["3:20: there is no control target | name one, or remove the key"]);
+    check("{ control: [{}] }", &["3:21: this control target is of no kind | write `{ tcp:"]);
     check(
-        "{ http: {}, fall: 0, rise: 1001 }",
-        &[
-            "4:24: `fall` is 0, which is out of range | write a number from 1 to 1000",
-            "4:33: `rise` is 1001, which is out of range",
-        ],
+        "{ control: [{ icmp: {} }] }",
+        &["3:21: this control target", "3:23: unknown key `icmp`"],
     );
-    check("{ http: { path: health } }", &["4:22: `health` is not a path"]);
-    // In a URL these would be IPv4 addresses of a kind that only C knows.
-    check("{ http: { host: 1.2.3 } }", &["4:22: `1.2.3` is not a host"]);
-    check("{ https: { sni: www.0x1f } }", &["4:22: `www.0x1f` is not a host"]);
-    check("{ http: { host: \"a b\" } }", &["4:22: `a b` is not a host"]);
-    check("{ http: { method: \"GE T\" } }", &["4:24: `GE T` is not a method of HTTP"]);
+    check("{ control: [{ tcp: nowhere }] }", &["3:28: `nowhere` is not a host and a port"]);
     check(
-        "{ http: { headers: { Host: a, \"X Y\": b, Z: \"\\n\" } } }",
-        &[
-            "4:27: the host is not a header here",
-            "4:36: `X Y` is not a header of HTTP",
-            "4:46: `Z` is not a header of HTTP",
-        ],
+        "{ control: [{ tcp: '[::1]:1' }, { tcp: '[::1]:1' }] }",
+        &["3:41: `tcp://[::1]:1` is there twice | remove one"],
     );
-    check("{ http: { status: [200-299, 301] } }", &[]);
-    check(
-        "{ http: { status: [299-200, 99, 2xx] } }",
-        &[
-            "4:25: `299-200` is not a status code",
-            "4:34: `99` is not a status code",
-            "4:38: `2xx` is not a status code",
-        ],
-    );
-    check("{ http: { sni: a } }", &["4:16: unknown key `sni` in `http`"]);
-    check("{ https: { ca: nope.pem } }", &["4:21: `nope.pem` can not be read: No such file"]);
-    check("{ https: { ca: z.yaml } }", &["4:21: `z.yaml` holds no certificates"]);
-    check(
-        "{ https: { verify: no, cert: x } }",
-        &["4:25: `true` or `false` is needed here, not `no`", "4:29: `cert` is not supported yet"],
-    );
+    let many: Vec<_> = (1..=17).map(|it| format!("{{ tcp: '192.0.2.{it}:1' }}")).collect();
+    check(&format!("{{ control: [{}] }}", many.join(", ")), &["3:20: there are too many control"]);
+    check("{ blind_above: 0% }", &["3:24: `0%` is not a percentage"]);
+    check("{ blind_for: long }", &["3:22: `long` is not a duration"]);
 }
 
 #[test]
@@ -409,10 +371,21 @@ fn whom_a_check_can_not_ask() {
         &["z.yaml:4:51: `a.net` can not be asked"],
     );
     check("https: { host: 192.0.2.9, sni: www.example.com }", "A: 192.0.2.1", &[]);
+    let asked = &["z.yaml:4:47: `192.0.2.1` can not be asked for the certificate of `192.0.2.9`"];
+    check("tls: { sni: 192.0.2.9 }", "A: 192.0.2.1", asked);
+    check("grpc: { port: 1, tls: true, sni: 192.0.2.9 }", "A: 192.0.2.1", asked);
+    check("any_of: [{ icmp: {} }, { tls: { sni: 192.0.2.9 } }]", "A: 192.0.2.1", asked);
     check(
         "http: {}",
         "CNAME: \"a\\\\@b.net.\"",
         &["z.yaml:4:51: `a\\@b.net` is not a host, so that it can not be probed"],
+    );
+    // Nobody is asked for heartbeats.
+    check("push: { expires: 1m }", "CNAME: \"a\\\\@b.net.\"", &[]);
+    check(
+        "any_of: [{ icmp: {} }, { tcp: {}, target: \"192.0.2.1:1\" }]",
+        "CNAME: \"a\\\\@b.net.\"",
+        &["z.yaml:4:51: `a\\@b.net` is not a host"],
     );
 }
 

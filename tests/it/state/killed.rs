@@ -34,9 +34,11 @@ fn specs() -> Vec<Arc<ProbeSpec>> {
     let spec = |port| ProbeSpec {
         target: Target::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port,
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(evenkeel::health::Tcp::default()),
         every: Duration::from_secs(10),
         timeout: Duration::from_secs(3),
+        flap: None,
+        invert: false,
         fall: 3,
         rise: 2,
     };

@@ -10,7 +10,7 @@ use evenkeel::{
     counters::Counters,
     dice::Roll,
     geo::{Geo, Prefix},
-    health::{self, Kind, ProbeSpec, Report, Status, Verdict},
+    health::{self, Kind, ProbeSpec, Report, Status, Tcp, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     serve::{Client, Engine},
     snapshot::{Snapshot, Steered},
@@ -56,17 +56,22 @@ impl World {
         for (idx, policy) in policies.into_iter().enumerate() {
             let owner = Name::parse(&format!("n{idx}"), Some(&apex)).unwrap();
             builder.steer(&owner, SteeredId::at(idx), false);
-            let mut probe = || -> Box<[ProbeId]> {
+            let mut probe = || {
                 specs.push(spec(specs.len()));
-                Box::new([ProbeId::at(specs.len() - 1)])
+                Tree::Probe(ProbeId::at(specs.len() - 1))
             };
             let pools = policy.pools.iter();
             let probes = pools.map(|it| it.endpoints.iter().map(|_| probe()).collect()).collect();
             steered.push(PlannedName { owner, policy: Arc::new(policy), probes });
         }
         let of = |name: &PlannedName| -> Vec<Vec<Arc<ProbeSpec>>> {
-            let of = |probes: &Vec<Box<[ProbeId]>>| {
-                probes.iter().map(|it| Arc::clone(&specs[it[0].idx()])).collect()
+            let of = |trees: &Vec<Tree>| {
+                let mut of = Vec::new();
+                let mut add = |id: ProbeId| of.push(Arc::clone(&specs[id.idx()]));
+                for tree in trees {
+                    tree.for_each_probe(&mut add);
+                }
+                of
             };
             name.probes.iter().map(of).collect()
         };
@@ -76,6 +81,7 @@ impl World {
                 listen: Vec::new(),
                 user: None,
                 startup_wait: Duration::from_secs(5),
+                sanity: health::Sanity::default(),
                 api: None,
                 explain_from: Arc::default(),
                 latency: LatencySettings::default(),
@@ -164,11 +170,13 @@ fn spec(number: usize) -> Arc<ProbeSpec> {
     Arc::new(ProbeSpec {
         target: health::Target::Host(format!("h{number}").into()),
         port: 80,
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(Tcp::default()),
+        invert: false,
         every: Duration::from_secs(10),
         timeout: Duration::from_secs(3),
         fall: 3,
         rise: 2,
+        flap: None,
     })
 }
 

@@ -1,0 +1,279 @@
+//! The mirror of a check.
+//!
+//! `http` and `https` have most keys in common and are two mirrors all the same: what a file may say
+//! where is what the mirror has.
+//!
+//! *Not here:* which keys go together, and which of the kinds is given (`compile`).
+
+use serde::Deserialize;
+
+use super::{Entries, Field, Lasting, Status};
+
+/// A check; one of the kinds is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "a check", bound(deserialize = "'de: 't"))]
+pub struct CheckFile<'t> {
+    /// A request over TCP.
+    #[serde(borrow)]
+    pub http: Field<HttpFile<'t>>,
+    /// A request over TLS.
+    #[serde(borrow)]
+    pub https: Field<HttpsFile<'t>>,
+    /// A connection.
+    #[serde(borrow)]
+    pub tcp: Field<TcpFile<'t>>,
+    /// A TLS connection.
+    #[serde(borrow)]
+    pub tls: Field<TlsFile<'t>>,
+    /// A question.
+    #[serde(borrow)]
+    pub dns: Field<DnsFile<'t>>,
+    /// An echo.
+    pub icmp: Field<IcmpFile>,
+    /// A health service.
+    #[serde(borrow)]
+    pub grpc: Field<GrpcFile<'t>>,
+    /// A command.
+    #[serde(borrow)]
+    pub exec: Field<ExecFile<'t>>,
+    /// Heartbeats.
+    pub push: Field<PushFile>,
+    /// Checks that all must pass.
+    #[serde(borrow)]
+    pub all_of: Field<Vec<Field<CheckRef<'t>>>>,
+    /// Checks one of which must pass.
+    #[serde(borrow)]
+    pub any_of: Field<Vec<Field<CheckRef<'t>>>>,
+    /// Checks so many of which must pass.
+    #[serde(borrow)]
+    pub at_least: Field<AtLeastFile<'t>>,
+    /// The period.
+    pub every: Field<Lasting>,
+    /// The longest execution.
+    pub timeout: Field<Lasting>,
+    /// Failures until down.
+    pub fall: Field<u64>,
+    /// Successes until up.
+    pub rise: Field<u64>,
+    /// `host:port` instead of the endpoint's address.
+    #[serde(borrow)]
+    pub target: Field<&'t str>,
+    /// Whether good is bad.
+    pub invert: Field<bool>,
+    /// When to hold down what changes too often.
+    pub flap: Field<FlapFile>,
+}
+
+/// When to hold down what changes too often.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`flap`")]
+pub struct FlapFile {
+    /// Changes of the verdict.
+    pub changes: Field<u64>,
+    /// Within how long.
+    pub window: Field<Lasting>,
+    /// How long it has to be good then.
+    pub hold: Field<Lasting>,
+}
+
+/// A check in a list of checks.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 't"))]
+pub enum CheckRef<'t> {
+    /// Its name.
+    Text(&'t str),
+    /// Itself.
+    Map(#[serde(borrow)] Box<CheckFile<'t>>),
+}
+
+/// The keys of `http`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`http`", bound(deserialize = "'de: 't"))]
+pub struct HttpFile<'t> {
+    /// The request target.
+    #[serde(borrow)]
+    pub path: Field<&'t str>,
+    /// The port.
+    pub port: Field<u64>,
+    /// The `Host` header.
+    #[serde(borrow)]
+    pub host: Field<&'t str>,
+    /// The method.
+    #[serde(borrow)]
+    pub method: Field<&'t str>,
+    /// Further headers.
+    #[serde(borrow)]
+    pub headers: Field<Entries<'t, &'t str>>,
+    /// Good status codes.
+    pub status: Field<Vec<Field<Status>>>,
+    /// Text that must occur.
+    #[serde(borrow)]
+    pub body: Field<&'t str>,
+    /// What the body must match.
+    #[serde(borrow)]
+    pub body_regex: Field<&'t str>,
+    /// What must hold of values in it.
+    #[serde(borrow)]
+    pub json: Field<Entries<'t, &'t str>>,
+    /// The time to the full answer.
+    pub within: Field<Lasting>,
+}
+
+/// The keys of `https`: those of `http` and some for TLS.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`https`", bound(deserialize = "'de: 't"))]
+pub struct HttpsFile<'t> {
+    /// The request target.
+    #[serde(borrow)]
+    pub path: Field<&'t str>,
+    /// The port.
+    pub port: Field<u64>,
+    /// The `Host` header.
+    #[serde(borrow)]
+    pub host: Field<&'t str>,
+    /// The method.
+    #[serde(borrow)]
+    pub method: Field<&'t str>,
+    /// Further headers.
+    #[serde(borrow)]
+    pub headers: Field<Entries<'t, &'t str>>,
+    /// Good status codes.
+    pub status: Field<Vec<Field<Status>>>,
+    /// Text that must occur.
+    #[serde(borrow)]
+    pub body: Field<&'t str>,
+    /// What the body must match.
+    #[serde(borrow)]
+    pub body_regex: Field<&'t str>,
+    /// What must hold of values in it.
+    #[serde(borrow)]
+    pub json: Field<Entries<'t, &'t str>>,
+    /// The time to the full answer.
+    pub within: Field<Lasting>,
+    /// The name asked for in the handshake.
+    #[serde(borrow)]
+    pub sni: Field<&'t str>,
+    /// A file of trusted roots.
+    #[serde(borrow)]
+    pub ca: Field<&'t str>,
+    /// Whether the certificate has to be good.
+    pub verify: Field<bool>,
+    /// A file with the prober's own certificate.
+    #[serde(borrow)]
+    pub cert: Field<&'t str>,
+    /// A file with its key.
+    #[serde(borrow)]
+    pub key: Field<&'t str>,
+    /// The time for which the certificate has to be good at least.
+    pub expires_in: Field<Lasting>,
+}
+
+/// The keys of `tcp`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`tcp`", bound(deserialize = "'de: 't"))]
+pub struct TcpFile<'t> {
+    /// The port.
+    pub port: Field<u64>,
+    /// What is said first.
+    #[serde(borrow)]
+    pub send: Field<&'t str>,
+    /// Text that must be said then.
+    #[serde(borrow)]
+    pub expect: Field<&'t str>,
+}
+
+/// The keys of `tls`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`tls`", bound(deserialize = "'de: 't"))]
+pub struct TlsFile<'t> {
+    /// The port.
+    pub port: Field<u64>,
+    /// The name asked for in the handshake.
+    #[serde(borrow)]
+    pub sni: Field<&'t str>,
+    /// A file of trusted roots.
+    #[serde(borrow)]
+    pub ca: Field<&'t str>,
+    /// Whether the certificate has to be good.
+    pub verify: Field<bool>,
+    /// The time for which the certificate has to be good at least.
+    pub expires_in: Field<Lasting>,
+}
+
+/// The keys of `dns`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`dns`", bound(deserialize = "'de: 't"))]
+pub struct DnsFile<'t> {
+    /// The port.
+    pub port: Field<u64>,
+    /// The name asked about.
+    #[serde(borrow)]
+    pub name: Field<&'t str>,
+    /// The type asked for.
+    #[serde(borrow)]
+    pub r#type: Field<&'t str>,
+    /// The response code.
+    #[serde(borrow)]
+    pub rcode: Field<&'t str>,
+    /// Record data that must occur.
+    #[serde(borrow)]
+    pub answer: Field<Vec<Field<&'t str>>>,
+    /// Whether it is asked over TCP.
+    pub tcp: Field<bool>,
+}
+
+/// The keys of `icmp`: none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`icmp`")]
+pub struct IcmpFile {}
+
+/// The keys of `grpc`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`grpc`", bound(deserialize = "'de: 't"))]
+pub struct GrpcFile<'t> {
+    /// The port.
+    pub port: Field<u64>,
+    /// The service asked about.
+    #[serde(borrow)]
+    pub service: Field<&'t str>,
+    /// Whether it is asked over TLS.
+    pub tls: Field<bool>,
+    /// The name asked for in the handshake.
+    #[serde(borrow)]
+    pub sni: Field<&'t str>,
+    /// A file of trusted roots.
+    #[serde(borrow)]
+    pub ca: Field<&'t str>,
+    /// Whether the certificate has to be good.
+    pub verify: Field<bool>,
+}
+
+/// The keys of `exec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`exec`", bound(deserialize = "'de: 't"))]
+pub struct ExecFile<'t> {
+    /// The program and its arguments.
+    #[serde(borrow)]
+    pub argv: Field<Vec<Field<&'t str>>>,
+}
+
+/// The keys of `push`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`push`")]
+pub struct PushFile {
+    /// How long a heartbeat lasts.
+    pub expires: Field<Lasting>,
+}
+
+/// The keys of `at_least`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`at_least`", bound(deserialize = "'de: 't"))]
+pub struct AtLeastFile<'t> {
+    /// The checks.
+    #[serde(borrow)]
+    pub of: Field<Vec<Field<CheckRef<'t>>>>,
+    /// How many of them.
+    pub count: Field<u64>,
+    /// What share of them.
+    pub percent: Field<u64>,
+}
