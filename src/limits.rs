@@ -334,6 +334,13 @@ pub const LATENCY_AGE_EVERY: Duration = Duration::from_mins(1);
 /// from being served.
 pub const EVENTS_PER_CHANGE_MAX: usize = 1000;
 
+/// Octets of what an operator says of an override or a dial.
+pub const OPERATOR_TEXT_LEN_MAX: usize = 1024;
+
+/// How long an operator's word may take to be on the disk. After that he is told that it does not
+/// hold.
+pub const STATE_COMMIT_WAIT_MAX: Duration = Duration::from_secs(5);
+
 // ---- Publishing ----
 
 /// Between two snapshots. What changes within it goes out together, and well within the 100 ms

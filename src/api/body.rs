@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::time::rfc3339;
+use super::{operator::Told, time::rfc3339};
 use crate::{
     explain::{self, Answer, Explanation, Nested},
     state::{
@@ -105,9 +105,10 @@ impl From<&super::Status> for Status {
                 RegionState::Up => "up",
                 RegionState::Down => "down",
                 RegionState::Mixed => "mixed",
+                RegionState::Drain => "drain",
             }
             .to_owned(),
-            dial: 100,
+            dial: it.dial,
             capacity: None,
             load: None,
         };
@@ -136,9 +137,9 @@ struct Endpoint {
     verdict: String,
     shaky: bool,
     #[serde(rename = "override")]
-    override_: Option<()>,
+    override_: Option<Told>,
     weight: u32,
-    effective_weight: u32,
+    effective_weight: f64,
     checks: Vec<Check>,
 }
 
@@ -168,7 +169,7 @@ impl From<&[EndpointReport]> for Endpoints {
             address: it.target.to_string(),
             verdict: it.verdict.to_string(),
             shaky: it.shaky,
-            override_: None,
+            override_: it.said.as_ref().map(Told::from),
             weight: it.weight,
             effective_weight: it.effective_weight,
             checks: it.checks.iter().map(check).collect(),

@@ -17,7 +17,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Api, Problem, Request, access, body, events};
+use super::{Api, Problem, Request, access, body, events, operator};
 use crate::{
     config::samples,
     explain::{self, Question, Unexplained},
@@ -37,7 +37,8 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/events/stream", get(events::follow))
         .route("/reload", post(reload))
         .route("/latency", post(latency))
-        .route("/heartbeats/{check}", post(heartbeat));
+        .route("/heartbeats/{check}", post(heartbeat))
+        .merge(operator::routes());
     Router::new()
         .route("/healthz", get(healthz))
         .nest("/api/v1", v1)

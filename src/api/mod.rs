@@ -19,6 +19,7 @@ mod access;
 pub mod body;
 mod calls;
 mod events;
+mod operator;
 mod problem;
 mod server;
 mod time;
@@ -36,7 +37,7 @@ use crate::{
     config::Complaint,
     snapshot::Snapshot,
     state::{
-        EndpointReport, RegionReport,
+        Dial, EndpointReport, Note, Overrides, Pattern, RegionReport, Word,
         journal::{Entry, Following},
         latency::Sample,
     },
@@ -78,8 +79,34 @@ pub enum Request {
     Follow(Option<u64>, oneshot::Sender<Following>),
     /// Take a heartbeat of this check in: whether there is such a check.
     Heartbeat(Box<str>, oneshot::Sender<bool>),
+    /// What the operators say now.
+    Overrides(oneshot::Sender<Overrides>),
+    /// Say something else, by `force` even if that leaves a name with nothing: the ids concerned.
+    Say(Saying, bool, oneshot::Sender<Result<Vec<u64>, Unsaid>>),
     /// Take measured round trips in, each with the number of its line.
     Measure(Vec<(usize, Sample)>, oneshot::Sender<Measured>),
+}
+
+/// What an operator says.
+#[derive(Debug, Clone)]
+pub enum Saying {
+    /// An override.
+    Set(Pattern, Word, Note),
+    /// Take the override with this id back, or all with this target.
+    Clear(Box<str>),
+    /// The dial of a region.
+    Dial(Box<str>, Dial),
+}
+
+/// Why it is as if an operator had said nothing.
+#[derive(Debug, Clone)]
+pub enum Unsaid {
+    /// There is nothing that is meant.
+    Unknown(String),
+    /// These names would be left with nothing.
+    Nothing(Vec<Name>),
+    /// It could not be kept.
+    NotKept(String),
 }
 
 /// How the server is.

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::config::Complaint;
+use crate::{config::Complaint, wire::Name};
 
 /// A problem document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Problem {
     /// What is wrong with the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<Complaint>,
+    /// The names that would be left with nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 impl Problem {
@@ -36,6 +39,7 @@ impl Problem {
             detail: detail.into(),
             hint: hint.into(),
             complaints: Vec::new(),
+            names: Vec::new(),
         }
     }
 
@@ -60,13 +64,15 @@ impl Problem {
 
     pub(super) fn no_call(path: &str) -> Self {
         let hint = "there are `/healthz` and, under `/api/v1/`, `status`, `endpoints`, `explain`, \
-                    `events`, `events/stream`, `reload`, `latency` and `heartbeats/CHECK`";
+                    `events`, `events/stream`, `overrides`, `dials/REGION`, `reload`, `latency` and \
+                    `heartbeats/CHECK`";
         Self::new(StatusCode::NOT_FOUND, format!("there is no `{path}`"), hint)
     }
 
     pub(super) fn wrong_method(method: &str, path: &str) -> Self {
         let detail = format!("`{path}` is not called with {method}");
-        let hint = "`reload`, `latency` and `heartbeats` are called with POST, all else with GET";
+        let hint = "`overrides`, `dials`, `reload`, `latency` and `heartbeats` are called with POST, an \
+                    override is cleared with DELETE, all else is called with GET";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
     }
 
@@ -93,6 +99,20 @@ impl Problem {
         let detail = format!("the files have {count} complaint{s}, and all stays as it was");
         let hint = "correct the files and reload; `evenkeel check` says the same without a server";
         Self { complaints, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail, hint) }
+    }
+
+    pub(super) fn would_leave_nothing(names: &[Name]) -> Self {
+        let count = names.len();
+        let s = if count == 1 { "" } else { "s" };
+        let detail = format!("{count} name{s} would be left with nothing for some clients");
+        let hint = "withdraw less, or force it: what is left with nothing is SERVFAIL";
+        let names = names.iter().map(ToString::to_string).collect();
+        Self { names, ..Self::new(StatusCode::CONFLICT, detail, hint) }
+    }
+
+    pub(super) fn not_kept(detail: impl Into<Box<str>>) -> Self {
+        let hint = "nothing has changed; look at the disk of the `state` folder, then call again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, hint)
     }
 
     pub(super) fn late() -> Self {

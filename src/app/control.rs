@@ -130,11 +130,12 @@ impl Control {
                 }
                 () = self.prober.crashed() => return Ok(broken("the prober")),
                 () = Open::crashed(&mut self.api) => return Ok(broken("the API")),
-                Some(request) = requests.recv() => self.answer(request),
+                Some(request) = requests.recv() => self.answer(request).await,
                 () = sleep_until(warm_at), if !self.state.is_warm() => self.warm_up(),
                 () = sleep_until(publish_at), if self.state.is_stale() => {}
                 _ = sweep.tick() => {
                     self.publisher.sweep();
+                    self.expire();
                     if let Some(measured) = self.state.measure(clock::now()) {
                         self.take(measured);
                     }
@@ -153,7 +154,7 @@ impl Control {
     }
 
     /// Takes a change in and does what follows from it, but for publishing.
-    fn take(&mut self, change: Change) {
+    pub(super) fn take(&mut self, change: Change) {
         if let Change::Probed(report) = &change {
             self.keeping.probed(report);
         }

@@ -11,7 +11,7 @@ use crate::{
     config::Complaint,
     health::{Blinded, Report},
     state::{
-        Event, State,
+        Change, Event, Overrides, State,
         journal::{Journal, Transition},
         store::{Kept, Store},
     },
@@ -48,6 +48,11 @@ pub(super) fn open(settings: &Settings) -> Result<(Option<Store>, Kept), String>
 /// Goes on from what was known and measured, so that the first answers rest on it.
 pub(super) fn restore(state: &mut State, kept: &mut Kept) {
     state.restore(|spec| kept.status(spec));
+    let mut overrides = Overrides::default();
+    overrides.restore_id(kept.override_id_last);
+    kept.overrides.drain(..).for_each(|it| overrides.restore(it));
+    kept.dials.drain(..).for_each(|(region, dial)| overrides.dial(&region, dial));
+    state.apply(Change::Said(overrides));
     let rows = std::mem::take(&mut kept.latency);
     state.restore_latency(&rows, clock::now(), clock::wall());
     if let Some(measured) = state.measure(clock::now()) {

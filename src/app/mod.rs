@@ -20,6 +20,7 @@
 mod control;
 mod files;
 mod keeping;
+mod operator;
 mod requests;
 mod user;
 mod webhook;

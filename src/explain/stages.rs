@@ -174,7 +174,10 @@ impl Told<'_> {
         let Some((first, _)) = of_family.clone().next() else {
             return format!("has no {}", family.rtype());
         };
-        if !of_family.any(|(_, condition)| condition.up) {
+        if of_family.clone().all(|(_, condition)| condition.share == 0) {
+            return "is withdrawn by an override or its region's dial".to_owned();
+        }
+        if !of_family.any(|(_, condition)| condition.up && condition.share != 0) {
             return match &first.target {
                 Target::Alias(name) => format!("is {name}, which has nothing that is up"),
                 _ if pool.endpoints.len() == 1 => format!("is down: {} is", first.target),
@@ -185,7 +188,8 @@ impl Told<'_> {
             };
         }
         let weight = |only_up: bool| -> u64 {
-            let counted = pairs().filter(|(_, it)| it.up || !only_up);
+            let is_up = |it: &Condition| it.up && it.share != 0;
+            let counted = pairs().filter(|(_, it)| is_up(it) || !only_up && !it.up);
             counted.map(|(it, _)| u64::from(it.weight)).sum()
         };
         let min_up = self.steered.policy.min_up_percent.unwrap_or(0);
@@ -371,7 +375,9 @@ impl Told<'_> {
             _ => true,
         };
         endpoints
-            .filter(move |(it, condition)| !condition.up && is_of_family(&it.target))
+            .filter(move |(it, condition)| {
+                (!condition.up || condition.share == 0) && is_of_family(&it.target)
+            })
             .map(|(it, _)| it.target.to_string())
     }
 

@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
-    Place,
+    Overrides, Place,
     alias::{AliasTo, Aliases},
     decide::{Conditions, Decider},
+    gone::Gone,
     latency::{Latencies, Refusal, Sample, kept},
+    operator::Said,
 };
 use crate::{
     compile::{Plan, PlannedName},
@@ -37,6 +39,8 @@ pub enum Change {
     WarmedUp,
     /// Round trips were measured that clients are to be told of.
     Measured(Arc<Measured>),
+    /// The operators say something else now.
+    Said(Overrides),
 }
 
 /// What has to be done outside because of a change.
@@ -105,22 +109,24 @@ pub struct State {
     /// Whether names with an endpoint that was not yet probed have to wait.
     warming: bool,
     /// What names that are pools of other names are.
-    aliases: Aliases,
-    decider: Decider,
+    pub(super) aliases: Aliases,
+    pub(super) decider: Decider,
     latencies: Latencies,
+    /// The operator's word over the verdicts.
+    pub(super) overrides: Overrides,
     /// By place: the number that names have in common which rest on the same probes by the same
     /// policy, so that they give the same; none: the name is decided by itself.
     likes: Vec<Vec<Option<u32>>>,
     /// By owner: what a name whose `all_down` is `last_good` gave latest.
     good: HashMap<Name, Arc<Steered>>,
     /// What the latest snapshot lacks.
-    stale: Stale,
+    pub(super) stale: Stale,
     latest: Snapshot,
 }
 
 /// What a snapshot lacks.
 #[derive(Debug)]
-enum Stale {
+pub(super) enum Stale {
     /// It was made from other files.
     All,
     /// The conditions of these names changed.
@@ -155,6 +161,7 @@ impl State {
             aliases: Aliases::default(),
             decider,
             latencies: Latencies::default(),
+            overrides: Overrides::default(),
             likes: Vec::new(),
             good: HashMap::new(),
             stale: Stale::All,
@@ -205,6 +212,7 @@ impl State {
                 effects.blinded = Some(blinded);
             }
             Change::WarmedUp => self.warm_up(),
+            Change::Said(overrides) => self.hear(overrides),
             Change::Measured(measured) => {
                 self.decider.set_measured(measured);
                 self.mark_where(|policy| policy.by == By::Latency);
@@ -424,7 +432,7 @@ impl State {
         }
     }
 
-    fn name(&self, (zone, id): Place) -> &PlannedName {
+    pub(super) fn name(&self, (zone, id): Place) -> &PlannedName {
         &self.plan.zones[zone.idx()].steered[id.idx()]
     }
 
@@ -483,7 +491,8 @@ impl State {
             let (zone, id) = place;
             return Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
         }
-        let like = self.likes[place.0.idx()][place.1.idx()];
+        // An operator may mean one name and not its likes.
+        let like = self.likes[place.0.idx()][place.1.idx()].filter(|_| self.overrides.is_empty());
         if let Some(steered) = like.and_then(|it| fresh.likes.get(&it)).cloned() {
             fresh.names.insert(place, Arc::clone(&steered));
             return steered;
@@ -506,14 +515,17 @@ impl State {
         let name = self.name(place);
         let policy = Arc::clone(&name.policy);
         let conditions = |family: &Family| -> Conditions {
+            let said = Said::of(&self.overrides, &name.owner);
             let pools = policy.pools.iter().zip(&name.probes);
             pools
                 .map(|(pool, probes)| {
                     let endpoints = pool.endpoints.iter().zip(probes);
                     endpoints
                         .map(|(endpoint, probes)| {
+                            let target = &endpoint.target;
                             let status = self.verdict(probes);
-                            self.condition(&endpoint.target, *family, status, targets)
+                            let condition = self.condition(target, *family, status, targets);
+                            said.over(pool, endpoint, condition)
                         })
                         .collect()
                 })
@@ -541,7 +553,7 @@ impl State {
     ) -> Condition {
         let is_up = verdict != Verdict::Down;
         let Target::Alias(name) = target else {
-            return Condition { present: true, up: is_up, shaky };
+            return Condition { present: true, up: is_up, shaky, share: 100 };
         };
         let (present, up) = match (targets.get(name), self.aliases.to(name)) {
             (Some(steered), _) => steered.family(family).map_or((false, false), |it| {
@@ -554,48 +566,7 @@ impl State {
             }
             (None, _) => (false, false),
         };
-        Condition { present, up: up && is_up, shaky }
-    }
-}
-
-/// What the probes said that a reload took away. What a check that stays says is its own.
-#[derive(Default)]
-struct Gone<'s> {
-    by_question: HashMap<health::Question<'s>, Status>,
-    by_target: HashMap<(&'s health::Target, u16, Option<&'s str>), Status>,
-    /// Targets whose latest probe failed.
-    failing: HashSet<&'s health::Target>,
-}
-
-impl<'s> Gone<'s> {
-    fn of(probes: impl Iterator<Item = (&'s ProbeSpec, Status)>) -> Self {
-        let mut gone = Self::default();
-        for (spec, status) in probes {
-            let is_down = status.verdict == Verdict::Down;
-            for last in [
-                gone.by_question.entry(spec.question()).or_insert(status),
-                gone.by_target.entry(asked(spec)).or_insert(status),
-            ] {
-                if is_down {
-                    *last = status;
-                }
-            }
-            if (is_down || status.shaky) && !matches!(spec.kind, health::Kind::Push(_)) {
-                gone.failing.insert(&spec.target);
-            }
-        }
-        gone
-    }
-
-    /// What is thought of a new probe until its first report. Where a check is changed, what the one
-    /// before it said holds: who edits `every` in an outage does not bring what is down back. Else
-    /// nothing is known, but that a change may be in sight if the target failed when something else
-    /// was asked: an answer that holds a dead address again for a moment is not to be kept for long.
-    fn status(&self, spec: &ProbeSpec) -> Status {
-        let shaky = self.failing.contains(&spec.target);
-        let unknown = Status { verdict: Verdict::Unknown, shaky };
-        let same = self.by_question.get(&spec.question());
-        same.or_else(|| self.by_target.get(&asked(spec))).copied().unwrap_or(unknown)
+        Condition { present, up: up && is_up, shaky, share: 100 }
     }
 }
 
@@ -657,15 +628,6 @@ fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
         likes.push(zone_likes);
     }
     likes
-}
-
-/// Who is asked by a probe, however: an endpoint's port, or whoever sends the heartbeats of a check.
-fn asked(spec: &ProbeSpec) -> (&health::Target, u16, Option<&str>) {
-    let heartbeats = match &spec.kind {
-        health::Kind::Push(push) => Some(&*push.check),
-        _ => None,
-    };
-    (&spec.target, spec.port, heartbeats)
 }
 
 /// The names that rest on each probe of the plan, each once.

@@ -108,6 +108,12 @@ impl Decider {
         steered
     }
 
+    /// What a policy sees, for a question that is asked rarely.
+    pub(super) fn view_of(&self, policy: &Policy) -> Arc<View> {
+        let known = self.views.get(&Shape::of(policy)).cloned();
+        known.unwrap_or_else(|| Arc::new(View::new(policy, &self.geo, &self.measured)))
+    }
+
     fn view(&mut self, policy: &Policy) -> Arc<View> {
         let (geo, measured) = (&self.geo, &self.measured);
         let view = self.views.entry(Shape::of(policy));

@@ -23,19 +23,19 @@
 //! (`steer`).
 
 mod apply;
-mod budget;
 pub mod journal;
 mod overrides;
 mod ramp;
 mod alias;
 mod decide;
+mod gone;
+mod operator;
 pub mod latency;
 mod publish;
 pub mod store;
 mod report;
 
 pub use apply::{Change, Effects, Event, State};
-pub use budget::{Down, over_budget};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
 pub use ramp::{Ramp, Seen, Standing};

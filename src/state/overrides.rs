@@ -34,7 +34,7 @@ pub enum Word {
 }
 
 /// An operator's word, with what he says about it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// Its number.
     pub id: u64,
@@ -47,7 +47,7 @@ pub struct Override {
 }
 
 /// The share of its normal traffic that a region may get.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
     /// 0 to 100.
     pub percent: u8,
@@ -56,7 +56,7 @@ pub struct Dial {
 }
 
 /// What stands beside every act of an operator.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Why.
     pub reason: String,
@@ -87,7 +87,7 @@ pub struct Endpoint<'e> {
 }
 
 /// What the operators say now.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     words: BTreeMap<u64, Override>,
     dials: BTreeMap<String, Dial>,
@@ -126,6 +126,18 @@ impl Overrides {
         } else {
             self.dials.insert(region.to_owned(), dial);
         }
+    }
+
+    /// Whether there is neither an override nor a dial.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.dials.is_empty()
+    }
+
+    /// The override with this id.
+    #[must_use]
+    pub fn by_id(&self, id: u64) -> Option<&Override> {
+        self.words.get(&id)
     }
 
     /// The overrides, the oldest first.

@@ -8,17 +8,17 @@ use std::{
     time::SystemTime,
 };
 
-use super::State;
+use super::{Override, State, Word, operator::Said};
 use crate::{
     compile::PlannedName,
     health::{Outcome, Tree, Verdict},
     ids::ProbeId,
-    steer::{Endpoint, Pool, Target},
+    steer::{Condition, Endpoint, Pool, Target},
     wire::Name,
 };
 
 /// An endpoint of a steered name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EndpointReport {
     /// The steered name.
     pub name: Name,
@@ -34,8 +34,10 @@ pub struct EndpointReport {
     pub shaky: bool,
     /// Its share of the pool, as its operator wrote it.
     pub weight: u32,
-    /// Its share of the pool now.
-    pub effective_weight: u32,
+    /// Its share of the pool now, scaled by the region's dial.
+    pub effective_weight: f64,
+    /// The operator's word over the verdict.
+    pub said: Option<Override>,
     /// Each check of it.
     pub checks: Vec<CheckReport>,
 }
@@ -58,8 +60,18 @@ pub struct CheckReport {
 pub struct RegionReport {
     /// Its name.
     pub name: Box<str>,
+    /// Percent of its normal traffic that the operator lets it have.
+    pub dial: u8,
     /// What its endpoints are together.
     pub state: RegionState,
+}
+
+/// Endpoints of a region.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    up: usize,
+    drained: usize,
+    all: usize,
 }
 
 /// What the endpoints of a region are together.
@@ -71,6 +83,8 @@ pub enum RegionState {
     Down,
     /// Some are.
     Mixed,
+    /// The operator has withdrawn all of them.
+    Drain,
 }
 
 impl State {
@@ -92,20 +106,28 @@ impl State {
     /// Every region that is declared or that a pool is in, in the order of their names.
     #[must_use]
     pub fn regions(&self) -> Vec<RegionReport> {
-        let declared = self.plan().regions.iter().map(|it| (&**it, (0, 0)));
-        let mut counts: BTreeMap<&str, (usize, usize)> = declared.collect();
+        let declared = self.plan().regions.iter().map(|it| (&**it, Counts::default()));
+        let mut counts: BTreeMap<&str, Counts> = declared.collect();
         for name in self.names() {
+            let said = Said::of(self.overrides(), &name.owner);
             for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
                 let Some(region) = &pool.region else { continue };
-                let (up, all) = counts.entry(region).or_default();
-                let is_up = |probes: &Tree| self.verdict(probes).verdict != Verdict::Down;
-                *up += probes.iter().filter(|it| is_up(it)).count();
-                *all += probes.len();
+                let counts = counts.entry(region).or_default();
+                for (endpoint, probes) in pool.endpoints.iter().zip(probes) {
+                    let up = self.verdict(probes).verdict != Verdict::Down;
+                    let seen = Condition { present: true, up, shaky: false, share: 100 };
+                    let word = said.word(pool, endpoint).map(|it| it.word);
+                    counts.up += usize::from(said.over(pool, endpoint, seen).up);
+                    counts.drained += usize::from(word == Some(Word::Drain));
+                    counts.all += 1;
+                }
             }
         }
-        let report = |(name, (up, all)): (&str, (usize, usize))| RegionReport {
+        let report = |(name, Counts { up, drained, all }): (&str, Counts)| RegionReport {
             name: name.into(),
+            dial: self.overrides().percent(Some(name)),
             state: match up {
+                _ if 0 < all && drained == all => RegionState::Drain,
                 _ if up == all => RegionState::Up,
                 0 => RegionState::Down,
                 _ => RegionState::Mixed,
@@ -131,7 +153,10 @@ impl State {
         // Several checks may be made of the same one.
         let mut told = HashSet::new();
         ids.retain(|id| told.insert(*id));
-        let is_up = status.verdict != Verdict::Down;
+        let up = status.verdict != Verdict::Down;
+        let said = Said::of(self.overrides(), &name.owner);
+        let seen = Condition { present: true, up, shaky: status.shaky, share: 100 };
+        let over = said.over(pool, endpoint, seen);
         EndpointReport {
             name: name.owner.clone(),
             pool: pool.name.clone(),
@@ -140,7 +165,12 @@ impl State {
             verdict: status.verdict,
             shaky: status.shaky,
             weight: endpoint.weight,
-            effective_weight: if is_up { endpoint.weight } else { 0 },
+            effective_weight: if over.up {
+                f64::from(endpoint.weight) * f64::from(over.share) / 100.0
+            } else {
+                0.0
+            },
+            said: said.word(pool, endpoint).cloned(),
             checks: ids.into_iter().map(|id| self.check(id)).collect(),
         }
     }

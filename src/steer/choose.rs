@@ -12,6 +12,9 @@
 //! The most specific level that has an available pool wins. A fence ends the search at its level:
 //! what follows, `all_down` included, may give nothing but that level's pools.
 //!
+//! What the operator has withdrawn is in no stage, those of `all_down` included; a dial scales the
+//! weight of a pool.
+//!
 //! # Tier
 //!
 //! The lowest tier that has a pool left. A pool of weight 0 is a last resort: it counts only where
@@ -72,14 +75,15 @@ pub fn choose(
     }
 
     let up = PoolSet::where_(conditions.len(), |pool| chooser.is_up(pool));
-    let stages = chooser.stages(&up.and(&present));
+    let allowed = present.filter(|pool| chooser.is_allowed(pool));
+    let stages = chooser.stages(&up.and(&allowed));
     if !stages.near.is_empty() {
         let ttl =
             |it: Condition| it.up.then_some(if it.shaky { policy.ttl_min } else { policy.ttl });
         let outcome = Outcome::Draw(chooser.candidates(&stages, ttl));
         return Choice { decision: Decision { footing: Footing::Healthy, outcome }, stages };
     }
-    Choice { decision: chooser.all_down(&present, &stages, before), stages }
+    Choice { decision: chooser.all_down((&present, &allowed), &stages, before), stages }
 }
 
 struct Chooser<'a> {
@@ -108,6 +112,12 @@ impl Chooser<'_> {
         is_so && condition.present
     }
 
+    /// Whether the operator lets an endpoint of the family of a pool be answered.
+    fn is_allowed(&self, pool: usize) -> bool {
+        let pairs = self.policy.pools[pool].endpoints.iter().zip(&self.conditions[pool]);
+        pairs.into_iter().any(|it| 0 < it.1.share && self.is_of_family(it))
+    }
+
     /// Pools that clients of the class may ever be sent to: those of all levels up to a fence. Whom
     /// nothing serves may be sent wherever there is no fence, when all is down.
     fn reachable(&self) -> PoolSet {
@@ -127,10 +137,14 @@ impl Chooser<'_> {
         let conditions = &self.conditions[pool];
         assert_eq!(endpoints.len(), conditions.len());
         let pairs = || endpoints.iter().zip(conditions);
-        let all: u64 = pairs().map(|(it, _)| u64::from(it.weight)).sum();
-        let up: u64 = pairs().filter(|(_, it)| it.up).map(|(it, _)| u64::from(it.weight)).sum();
+        let sum_of = |counts: fn(&Condition) -> bool| -> u64 {
+            pairs().filter(|it| counts(it.1)).map(|(it, _)| u64::from(it.weight)).sum()
+        };
+        // What is drained is no failure: the pool is as if it were not in it.
+        let all = sum_of(|it| !it.up || it.share != 0);
+        let up = sum_of(|it| it.up && it.share != 0);
         let is_enough = all * u64::from(self.policy.min_up_percent.unwrap_or(0)) <= up * 100;
-        is_enough && pairs().any(|it| it.1.up && self.is_of_family(it))
+        is_enough && pairs().any(|it| it.1.up && it.1.share != 0 && self.is_of_family(it))
     }
 
     /// The stages from match to near, when `available` are.
@@ -165,42 +179,73 @@ impl Chooser<'_> {
     }
 
     /// Nothing is left: what the operator wants then.
-    fn all_down(&self, present: &PoolSet, stages: &Stages, before: Option<&Decision>) -> Decision {
+    fn all_down(
+        &self,
+        (present, allowed): (&PoolSet, &PoolSet),
+        stages: &Stages,
+        before: Option<&Decision>,
+    ) -> Decision {
         // Short-lived, because the truth is due any moment.
         let short = |_| Some(self.policy.ttl_min);
         let fence = stages.level.filter(|level| level.fence);
         match self.policy.all_down {
-            AllDown::LastGood => {
-                last_good(before, self.policy.ttl_min).unwrap_or_else(|| self.serve_all(present))
-            }
-            AllDown::ServeAll => self.serve_all(present),
+            AllDown::LastGood => self.last_good(before).unwrap_or_else(|| self.serve_all(allowed)),
+            AllDown::ServeAll => self.serve_all(allowed),
             AllDown::Pool(pool) if fence.is_none_or(|it| it.pools.contains(usize::from(pool))) => {
-                let only = [usize::from(pool)].into_iter().collect::<PoolSet>().and(present);
-                let mut stages = Stages { available: only, ..*stages };
+                let only: PoolSet = [usize::from(pool)].into_iter().collect();
+                let mut stages = Stages { available: only.and(allowed), ..*stages };
                 self.narrow(&mut stages);
-                let outcome = if only.is_empty() {
+                let outcome = if only.and(present).is_empty() {
                     Outcome::NoDataFor(self.policy.ttl_min)
+                } else if stages.near.is_empty() {
+                    Outcome::NoReachableAuthority
                 } else {
                     Outcome::Draw(self.candidates(&stages, short))
                 };
                 Decision { footing: Footing::Fallback, outcome }
             }
-            AllDown::Pool(_) | AllDown::Refuse => {
-                let outcome = Outcome::NoReachableAuthority;
-                Decision { footing: Footing::Healthy, outcome }
-            }
+            AllDown::Pool(_) | AllDown::Refuse => refused(),
         }
     }
 
+    /// What was answered while something was up, without what was withdrawn since; none: nothing was,
+    /// or all of it was withdrawn.
+    fn last_good(&self, before: Option<&Decision>) -> Option<Decision> {
+        let before = before?;
+        let Outcome::Draw(candidates) = &before.outcome else { return None };
+        if !matches!(before.footing, Footing::Healthy | Footing::LastGood) {
+            return None;
+        }
+        let is_allowed = |pool: u16, endpoint: u16| {
+            let pool = self.conditions.get(usize::from(pool));
+            let condition = pool.and_then(|it| it.get(usize::from(endpoint)));
+            condition.is_some_and(|it| it.share != 0)
+        };
+        let mut pools: Vec<Candidate> = candidates.pools.to_vec();
+        for pool in &mut pools {
+            let kept = pool.members.iter().filter(|it| is_allowed(pool.pool, it.endpoint));
+            let kept = kept.map(|it| Member { ttl: self.policy.ttl_min, ..it.clone() });
+            pool.members = kept.collect();
+            pool.weight_sum = pool.members.iter().map(|it| it.weight).sum();
+        }
+        pools.retain(|pool| !pool.members.is_empty());
+        let weight_sum = pools.iter().map(|it| it.weight).sum();
+        let candidates = Candidates { pools: pools.into(), weight_sum, ..candidates.clone() };
+        let outcome = Outcome::Draw(candidates);
+        (0 < weight_sum).then_some(Decision { footing: Footing::LastGood, outcome })
+    }
+
     /// The stages as if all were up.
-    fn serve_all(&self, present: &PoolSet) -> Decision {
-        let mut stages = self.stages(present);
+    fn serve_all(&self, allowed: &PoolSet) -> Decision {
+        let mut stages = self.stages(allowed);
         if self.class.levels.is_empty() {
-            stages.available = self.reachable().and(present);
+            stages.available = self.reachable().and(allowed);
             self.narrow(&mut stages);
         }
-        // A reachable pool has the family, and a level without an available one is passed over.
-        assert!(!stages.near.is_empty());
+        // The operator has withdrawn all of it.
+        if stages.near.is_empty() {
+            return refused();
+        }
         let outcome = Outcome::Draw(self.candidates(&stages, |_| Some(self.policy.ttl_min)));
         Decision { footing: Footing::FailedOpen, outcome }
     }
@@ -208,15 +253,20 @@ impl Chooser<'_> {
     /// The candidates that the stages left, each with those endpoints of the family for which `ttl`
     /// gives one.
     fn candidates(&self, stages: &Stages, ttl: impl Fn(Condition) -> Option<u32>) -> Candidates {
-        let weight = |pool: usize| u64::from(self.policy.pools[pool].weight.max(1));
+        // A dial counts only where there is one, so that weights are those of the file elsewhere.
+        let is_dialed = stages.near.or(&stages.trickle).iter().any(|it| self.share(it) != 100);
+        let percent = |pool: usize| if is_dialed { self.share(pool) } else { 1 };
+        let weight = |pool: usize| u64::from(self.policy.pools[pool].weight.max(1)) * percent(pool);
         let near_sum: u64 = stages.near.iter().map(weight).sum();
-        let trickle = |pool: usize| u64::from(self.policy.pools[pool].trickle);
+        let trickle =
+            |pool: usize| u64::from(self.policy.pools[pool].trickle) * self.share(pool) / 100;
         let trickle_sum: u64 = stages.trickle.iter().map(trickle).sum();
         assert!(trickle_sum < TRICKLE_WHOLE);
         // The near share what the trickles leave, so all weights are over `near_sum * WHOLE`.
         let scale = if stages.trickle.is_empty() { 1 } else { TRICKLE_WHOLE - trickle_sum };
         let near = stages.near.iter().map(|pool| (pool, weight(pool) * scale));
         let later = stages.trickle.iter().map(|pool| (pool, trickle(pool) * near_sum));
+        let later = later.filter(|(_, weight)| *weight != 0);
         let mut pools: Vec<Candidate> =
             near.chain(later).map(|(pool, weight)| self.candidate(pool, weight, &ttl)).collect();
         pools.sort_by_key(|candidate| candidate.pool);
@@ -229,6 +279,11 @@ impl Chooser<'_> {
         }
     }
 
+    /// Percent of its weight that the operator lets a pool have.
+    fn share(&self, pool: usize) -> u64 {
+        self.conditions[pool].iter().map(|it| u64::from(it.share)).max().unwrap_or(0)
+    }
+
     fn candidate(
         &self,
         pool: usize,
@@ -239,7 +294,7 @@ impl Chooser<'_> {
         let Pool { name, endpoints, .. } = &self.policy.pools[pool];
         let members: Box<[Member]> = (0..)
             .zip(endpoints.iter().zip(&self.conditions[pool]))
-            .filter(|(_, pair)| self.is_of_family(*pair))
+            .filter(|(_, pair)| pair.1.share != 0 && self.is_of_family(*pair))
             .filter_map(|(endpoint, (it, condition))| {
                 Some(Member {
                     endpoint,
@@ -261,18 +316,9 @@ impl Chooser<'_> {
     }
 }
 
-/// What was answered while something was up, if that is what the decision before is or repeats.
-fn last_good(before: Option<&Decision>, ttl: u32) -> Option<Decision> {
-    let before = before?;
-    let Outcome::Draw(candidates) = &before.outcome else { return None };
-    if !matches!(before.footing, Footing::Healthy | Footing::LastGood) {
-        return None;
-    }
-    let mut candidates = candidates.clone();
-    for member in candidates.pools.iter_mut().flat_map(|pool| &mut pool.members) {
-        member.ttl = ttl;
-    }
-    Some(Decision { footing: Footing::LastGood, outcome: Outcome::Draw(candidates) })
+/// Nothing may be answered.
+fn refused() -> Decision {
+    Decision { footing: Footing::Healthy, outcome: Outcome::NoReachableAuthority }
 }
 
 #[cfg(test)]
@@ -318,6 +364,7 @@ mod tests {
             present: true,
             up: !it.ends_with('!'),
             shaky: it.ends_with('?'),
+            share: 100,
         };
         let endpoint = |text: &str| Endpoint {
             target: match text.as_bytes()[0] {

@@ -248,6 +248,9 @@ pub struct Condition {
     pub up: bool,
     /// Whether a change is in sight: its latest probe failed, and not enough good ones came since.
     pub shaky: bool,
+    /// Percent of its pool's weight that the operator lets it have; 0: it is withdrawn, and not
+    /// answered whatever else fails. Equal for the endpoints of a pool that are not withdrawn.
+    pub share: u8,
 }
 
 /// What an answer rests on.

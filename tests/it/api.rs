@@ -102,12 +102,12 @@ fn status_and_endpoints() {
     assert_eq!(dead["name"], "dead.example.com.");
     assert_eq!((&dead["pool"], &dead["region"]), (&"us-east-1".into(), &"us-east-1".into()));
     assert_eq!((&dead["address"], &dead["verdict"]), (&"127.0.0.1".into(), &"down".into()));
-    assert_eq!((&dead["override"], &dead["effective_weight"]), (&Value::Null, &0.into()));
+    assert_eq!((&dead["override"], &dead["effective_weight"]), (&Value::Null, &0.0.into()));
     let check = &dead["checks"][0];
     assert_eq!((&check["check"], &check["outcome"]), (&"web".into(), &"connection refused".into()));
     let at = check["at"].as_str().unwrap();
     assert!(at.len() == 24 && at.starts_with("20") && at.ends_with('Z'), "{at}");
-    assert_eq!((&good["verdict"], &good["effective_weight"]), (&"up".into(), &1.into()));
+    assert_eq!((&good["verdict"], &good["effective_weight"]), (&"up".into(), &1.0.into()));
     assert_eq!(good["checks"], serde_json::json!([]));
 }
 

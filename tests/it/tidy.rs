@@ -39,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "compile",
         ],
     ),
-    ("api", &["limits", "wire", "geo", "snapshot", "explain", "config", "state"]),
+    ("api", &["limits", "clock", "wire", "geo", "snapshot", "explain", "config", "state"]),
     (
         "app",
         &[

@@ -287,7 +287,7 @@ async fn http_2_where_both_know_it() {
             body: body.map(Into::into),
             ..http()
         };
-        executed(&spec(address, Kind::Http(Box::new(http)))).await
+        executed(&patient(spec(address, Kind::Http(Box::new(http))))).await
     };
     let say = |status, text: &'static str| Two {
         status,
@@ -369,6 +369,6 @@ async fn peers_that_misbehave_over_grpc() {
     let flood =
         Two { status: 200, body: Bytes::from(vec![0; 10_000]), again: true, trailers: None };
     let (address, _ends) = listen(move |stream| two(stream, flood.clone(), Arc::default())).await;
-    let outcome = executed(&spec(address, grpc(None))).await;
+    let outcome = executed(&patient(spec(address, grpc(None)))).await;
     assert_eq!(outcome, failed(Why::Grpc("the answer is too long".into())));
 }

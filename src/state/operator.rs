@@ -1,0 +1,141 @@
+//! The operator: what overrides and dials make of what is known of endpoints, and whether they may be
+//! set.
+//!
+//! Not here: what they are (`overrides`), and who sets them (`app`, `api`).
+
+use super::{Endpoint as Meant, Override, Overrides, Place, State, Word, apply::Stale};
+use crate::{
+    compile::PlannedName,
+    ids::{SteeredId, ZoneId},
+    steer::{Class, Condition, Endpoint, Outcome, Pool, choose},
+    wire::{Family, Name},
+};
+
+/// What the operators say of the endpoints of one name.
+pub(super) struct Said<'s> {
+    overrides: &'s Overrides,
+    /// The name without its final dot.
+    owner: String,
+}
+
+impl<'s> Said<'s> {
+    pub(super) fn of(overrides: &'s Overrides, owner: &Name) -> Self {
+        let text = if overrides.is_empty() { String::new() } else { owner.to_string() };
+        Self { overrides, owner: bare(&text).to_owned() }
+    }
+
+    /// A condition, with the operator's word over it.
+    pub(super) fn over(&self, pool: &Pool, endpoint: &Endpoint, seen: Condition) -> Condition {
+        if self.overrides.is_empty() {
+            return seen;
+        }
+        let share = self.overrides.percent(pool.region.as_deref());
+        match self.word(pool, endpoint).map(|it| it.word) {
+            None => Condition { share, ..seen },
+            Some(Word::Up) => Condition { up: true, shaky: false, share, ..seen },
+            Some(Word::Down) => Condition { up: false, shaky: false, share: 0, ..seen },
+            Some(Word::Drain) => Condition { up: true, shaky: false, share: 0, ..seen },
+        }
+    }
+
+    /// The override that holds for an endpoint.
+    pub(super) fn word(&self, pool: &Pool, endpoint: &Endpoint) -> Option<&'s Override> {
+        let address = endpoint.target.to_string();
+        self.overrides.of(&Meant {
+            name: &self.owner,
+            pool: &pool.name,
+            region: pool.region.as_deref(),
+            address: bare(&address),
+        })
+    }
+}
+
+impl State {
+    /// What the operators say now.
+    #[must_use]
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// The names with an endpoint of which the operators would say something else.
+    #[must_use]
+    pub fn concerned(&self, next: &Overrides) -> Vec<Name> {
+        let concerned = self.concerned_places(next);
+        concerned.into_iter().map(|place| self.name(place).owner.clone()).collect()
+    }
+
+    /// The names of which some clients would be left with nothing, whatever the verdicts say, and are
+    /// not now.
+    #[must_use]
+    pub fn left_with_nothing(&self, next: &Overrides) -> Vec<Name> {
+        let concerned = self.concerned_places(next).into_iter().map(|place| self.name(place));
+        let is_left = |name: &&PlannedName| {
+            self.leaves_nothing(name, next) && !self.leaves_nothing(name, &self.overrides)
+        };
+        concerned.filter(is_left).map(|name| name.owner.clone()).collect()
+    }
+
+    /// Whether a region is one that pools are in, or that is declared.
+    #[must_use]
+    pub fn has_region(&self, region: &str) -> bool {
+        let pools = |it: &PlannedName| {
+            it.policy.pools.iter().any(|it| it.region.as_deref() == Some(region))
+        };
+        self.plan().regions.iter().any(|it| **it == *region)
+            || self.plan().zones.iter().flat_map(|zone| &zone.steered).any(pools)
+    }
+
+    /// Takes what the operators say.
+    pub(super) fn hear(&mut self, next: Overrides) {
+        let concerned = self.concerned_places(&next);
+        self.overrides = next;
+        if let Stale::Names(names) = &mut self.stale {
+            self.aliases.mark(&concerned, names);
+        }
+    }
+
+    fn concerned_places(&self, next: &Overrides) -> Vec<Place> {
+        let mut concerned = Vec::new();
+        for (zone, planned) in (0..).map(ZoneId).zip(&self.plan().zones) {
+            for (id, name) in (0..).map(SteeredId).zip(&planned.steered) {
+                let before = Said::of(&self.overrides, &name.owner);
+                let after = Said::of(next, &name.owner);
+                let differs = |pool: &Pool, endpoint: &Endpoint| {
+                    let seen = Condition { present: true, up: true, shaky: true, share: 100 };
+                    before.over(pool, endpoint, seen) != after.over(pool, endpoint, seen)
+                        || before.word(pool, endpoint).map(|it| it.id)
+                            != after.word(pool, endpoint).map(|it| it.id)
+                };
+                let pools = name.policy.pools.iter();
+                if pools.clone().any(|pool| pool.endpoints.iter().any(|it| differs(pool, it))) {
+                    concerned.push((zone, id));
+                }
+            }
+        }
+        concerned
+    }
+
+    /// Whether some clients of a name get nothing of a family that it has, even if all were up.
+    fn leaves_nothing(&self, name: &PlannedName, overrides: &Overrides) -> bool {
+        let said = Said::of(overrides, &name.owner);
+        let seen = Condition { present: true, up: true, shaky: false, share: 100 };
+        let conditions: Vec<Vec<Condition>> = name
+            .policy
+            .pools
+            .iter()
+            .map(|pool| pool.endpoints.iter().map(|it| said.over(pool, it, seen)).collect())
+            .collect();
+        let view = self.decider.view_of(&name.policy);
+        let gets_nothing = |class: &Class, family: Family| {
+            let choice = choose(&name.policy, class, &conditions, family, None);
+            choice.decision.outcome == Outcome::NoReachableAuthority
+        };
+        let families = name.policy.families();
+        view.classes().iter().any(|class| families.iter().any(|it| gets_nothing(class, *it)))
+    }
+}
+
+/// A name without its final dot.
+fn bare(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
