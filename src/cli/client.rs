@@ -62,6 +62,11 @@ impl Server {
         runtime.block_on(self.call_with(token, method, path, parameters, String::new()))
     }
 
+    /// Posts a body to `path` and gives that of the answer.
+    pub(super) fn post_one(&self, path: &str, body: String) -> Result<String, Refused> {
+        Ok(self.post(path, vec![body])?.pop().expect("each body has an answer"))
+    }
+
     /// Posts bodies to `path`, one after the other, and gives those of the answers.
     pub(super) fn post(&self, path: &str, bodies: Vec<String>) -> Result<Vec<String>, Refused> {
         let token = self.token()?;
@@ -217,9 +222,18 @@ fn trusted() -> Result<rustls::RootCertStore, String> {
 /// What the server says of a call that it refuses.
 fn refusal(status: reqwest::StatusCode, text: &str) -> String {
     match serde_json::from_str::<Problem>(text) {
+        Ok(problem) if !problem.names.is_empty() => left_text(&problem),
         Ok(problem) => problem_text(&problem),
         Err(_) => format!("the server says {status}; is that Evenkeel's API?"),
     }
+}
+
+/// A problem that `--force` overrules, with the names a line each.
+fn left_text(problem: &Problem) -> String {
+    let names = problem.names.iter().map(|it| format!("  {it}\n"));
+    let rest = "hint: `--force` does it all the same; clients of these names then get SERVFAIL";
+    let detail = format!("{}\n", problem.detail);
+    [detail].into_iter().chain(names).chain([rest.to_owned()]).collect()
 }
 
 /// A problem as people read it.

@@ -8,6 +8,7 @@ mod demo;
 mod events;
 mod explain;
 mod latency;
+mod overrides;
 mod query;
 mod reply_text;
 mod status;
@@ -67,6 +68,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what endpoints are, whatever their checks say.
+    #[command(subcommand)]
+    Override(overrides::Override),
+    /// Say how much of its normal traffic a region gets.
+    Dial(overrides::Dial),
     /// Tell a server what round trips were measured.
     #[command(subcommand)]
     Latency(latency::Latency),
@@ -85,6 +91,8 @@ pub fn run() -> ExitCode {
         Command::Status { server, json } => status::status(&server, json),
         Command::Events(asked) => events::run(&asked),
         Command::Reload { server, json } => status::reload(&server, json),
+        Command::Override(command) => overrides::run(&command),
+        Command::Dial(dial) => overrides::dial(&dial),
         Command::Latency(latency) => latency::run(&latency),
         Command::Demo => demo::run(),
     }

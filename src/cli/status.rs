@@ -42,7 +42,8 @@ pub(super) fn reload(server: &Server, json: bool) -> ExitCode {
     })
 }
 
-fn told<T: serde::de::DeserializeOwned>(
+/// Prints an answer: as it came, or as text; or why there is none.
+pub(super) fn told<T: serde::de::DeserializeOwned>(
     answer: Result<String, Refused>,
     json: bool,
     text: impl FnOnce(&T) -> String,

@@ -16,6 +16,7 @@ mod geoip;
 mod life;
 mod load;
 mod malformed;
+mod overrides;
 mod places;
 mod probes;
 mod process;
