@@ -27,33 +27,16 @@ pub enum EventKind {
     Override,
     /// The share of a region was set.
     Dial,
-    /// A pool that comes back takes a step.
-    Ramp,
     /// The prober lost its sight, or has it again.
     Blind,
-    /// An endpoint that is down stays in, because enough is out.
-    OverBudget,
-    /// There is more load than room.
-    Overload,
     /// The files were read.
     Reload,
-    /// A rehearsal.
-    Drill,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Verdict,
-        Self::Override,
-        Self::Dial,
-        Self::Ramp,
-        Self::Blind,
-        Self::OverBudget,
-        Self::Overload,
-        Self::Reload,
-        Self::Drill,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Verdict, Self::Override, Self::Dial, Self::Blind, Self::Reload];
 
     /// The word for it, in files, in the API and on disk.
     #[must_use]
@@ -62,12 +45,8 @@ impl EventKind {
             Self::Verdict => "verdict",
             Self::Override => "override",
             Self::Dial => "dial",
-            Self::Ramp => "ramp",
             Self::Blind => "blind",
-            Self::OverBudget => "over_budget",
-            Self::Overload => "overload",
             Self::Reload => "reload",
-            Self::Drill => "drill",
         }
     }
 

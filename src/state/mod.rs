@@ -9,8 +9,7 @@
 //!                         State::snapshot -> publish -> the packet threads
 //! ```
 //!
-//! Whatever else will bear on answers (overrides, dials, ramps) becomes one more [`Change`] and one
-//! more thing that a name's conditions are computed from.
+//! Whatever bears on answers is a [`Change`] and something that a name's conditions are computed from.
 //!
 //! # Invariants
 //!
@@ -25,7 +24,6 @@
 mod apply;
 pub mod journal;
 mod overrides;
-mod ramp;
 mod alias;
 mod decide;
 mod gone;
@@ -38,7 +36,6 @@ mod report;
 pub use apply::{Change, Effects, Event, State};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
-pub use ramp::{Ramp, Seen, Standing};
 pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
 
 use crate::ids::{SteeredId, ZoneId};

@@ -33,7 +33,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Dial, Override, Standing,
+    Dial, Override,
     journal::{Entry, Journal},
 };
 use crate::{
@@ -56,8 +56,6 @@ pub struct Kept {
     pub override_id_last: u64,
     /// The dials, by region.
     pub dials: Vec<(String, Dial)>,
-    /// Where pools stand on their ramps, by [`pool_key`].
-    pub ramps: Vec<(String, Standing)>,
     /// The oldest first.
     pub events: Vec<Entry>,
     /// Rows of the latency table.
@@ -127,7 +125,6 @@ struct Waiting {
     /// Verdicts of any others are to be forgotten.
     verdicts_known: Option<HashSet<VerdictKey>>,
     acts: Vec<(Vec<Act>, Answer)>,
-    ramps: HashMap<String, Standing>,
     events: VecDeque<Arc<Entry>>,
     latency: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     closing: bool,
@@ -146,12 +143,6 @@ impl Kept {
     pub fn take_journal(&mut self) -> Journal {
         Journal::restored(std::mem::take(&mut self.events))
     }
-}
-
-/// How a pool of a name is called among the ramps.
-#[must_use]
-pub fn pool_key(name: impl fmt::Display, pool: &str) -> String {
-    format!("{name}/{pool}")
 }
 
 impl Store {
@@ -208,14 +199,6 @@ impl Store {
         let key = *key;
         self.put(|waiting| {
             waiting.verdicts.insert(key, status);
-        });
-    }
-
-    /// Keeps where a pool stands on its ramp; the key is of [`pool_key`]. One that is full is forgotten,
-    /// and so is to be called full when it is no more.
-    pub fn ramp(&self, pool: String, standing: Standing) {
-        self.put(|waiting| {
-            waiting.ramps.insert(pool, standing);
         });
     }
 
@@ -306,11 +289,10 @@ impl Shared {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        let Self { verdicts, verdicts_known, acts, ramps, events, latency, closing: _ } = self;
+        let Self { verdicts, verdicts_known, acts, events, latency, closing: _ } = self;
         verdicts.is_empty()
             && verdicts_known.is_none()
             && acts.is_empty()
-            && ramps.is_empty()
             && events.is_empty()
             && latency.is_empty()
     }
@@ -332,9 +314,6 @@ impl Waiting {
             }
         }
         self.verdicts_known = self.verdicts_known.take().or(older.verdicts_known);
-        for (pool, standing) in older.ramps {
-            self.ramps.entry(pool).or_insert(standing);
-        }
         for entry in older.events.into_iter().rev() {
             if self.events.len() < EVENTS_KEPT_MAX {
                 self.events.push_front(entry);

@@ -16,7 +16,7 @@ use redb::{
     StorageError, TableDefinition, WriteTransaction,
 };
 
-use super::{Act, FILE, Kept, Refusal, SetAside, Standing, Waiting, rows};
+use super::{Act, FILE, Kept, Refusal, SetAside, Waiting, rows};
 use crate::limits::{EVENTS_KEPT_MAX, STATE_CACHE_LEN};
 
 /// The version of what is in the file. A server of an earlier one sets it aside.
@@ -26,7 +26,6 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const VERDICTS: TableDefinition<'_, rows::VerdictOctets, u8> = TableDefinition::new("verdicts");
 const OVERRIDES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("overrides");
 const DIALS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dials");
-const RAMPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("ramps");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const LATENCY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("latency");
 
@@ -108,7 +107,6 @@ fn open_all(change: &WriteTransaction) -> Result<(), redb::Error> {
     change.open_table(VERDICTS)?;
     change.open_table(OVERRIDES)?;
     change.open_table(DIALS)?;
-    change.open_table(RAMPS)?;
     change.open_table(EVENTS)?;
     change.open_table(LATENCY)?;
     Ok(())
@@ -167,10 +165,6 @@ fn read_all(database: &Database) -> Result<Kept, Fault> {
     for row in snapshot.open_table(DIALS)?.iter()? {
         let (region, text) = row?;
         kept.dials.push((region.value().to_owned(), rows::dial_of(text.value())?));
-    }
-    for row in snapshot.open_table(RAMPS)?.iter()? {
-        let (pool, text) = row?;
-        kept.ramps.push((pool.value().to_owned(), rows::standing_of(text.value())?));
     }
     for row in snapshot.open_table(EVENTS)?.iter()? {
         let (id, text) = row?;
@@ -232,14 +226,6 @@ fn write<'a>(
         }
         for (key, status) in &batch.verdicts {
             verdicts.insert(key.0, rows::status_octet(*status))?;
-        }
-        let mut ramps = change.open_table(RAMPS)?;
-        for (pool, standing) in &batch.ramps {
-            // Full is what a pool is of which nothing is known.
-            match standing {
-                Standing::Full => drop(ramps.remove(pool.as_str())?),
-                _ => drop(ramps.insert(pool.as_str(), rows::standing(*standing).as_slice())?),
-            }
         }
         let mut latency = change.open_table(LATENCY)?;
         for (key, value) in &batch.latency {

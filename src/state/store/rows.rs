@@ -14,7 +14,7 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::super::{
-    Dial, Note, Override, Pattern, Standing, Word,
+    Dial, Note, Override, Pattern, Word,
     journal::{Entry, Kind, Transition},
 };
 use crate::health::{ProbeSpec, Status, Verdict};
@@ -97,14 +97,6 @@ struct NoteRow {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StandingRow {
-    Full,
-    Out,
-    Step(usize, SystemTime),
-}
-
-#[derive(Serialize, Deserialize)]
 struct EventRow {
     at: SystemTime,
     kind: String,
@@ -140,22 +132,6 @@ pub(super) fn dial_of(octets: &[u8]) -> Result<Dial, Unreadable> {
         return Err(Unreadable("dials"));
     }
     Ok(Dial { percent, note: note_of(note) })
-}
-
-pub(super) fn standing(it: Standing) -> Vec<u8> {
-    written(&match it {
-        Standing::Full => StandingRow::Full,
-        Standing::Out => StandingRow::Out,
-        Standing::Step(step, since) => StandingRow::Step(step, whole(since)),
-    })
-}
-
-pub(super) fn standing_of(octets: &[u8]) -> Result<Standing, Unreadable> {
-    Ok(match read(octets, "ramps")? {
-        StandingRow::Full => Standing::Full,
-        StandingRow::Out => Standing::Out,
-        StandingRow::Step(step, since) => Standing::Step(step, since),
-    })
 }
 
 pub(super) fn entry(it: &Entry) -> Vec<u8> {

@@ -52,7 +52,7 @@ fn word(id: u64, target: &str, word: Word) -> Override {
 fn entry(id: u64) -> Arc<Entry> {
     let text = |it: &str| it.to_owned();
     let what = Transition {
-        kind: Kind::OverBudget,
+        kind: Kind::Override,
         subject: text("www.example.com./a/192.0.2.1"),
         from: text("down"),
         to: text("over budget"),
@@ -84,11 +84,6 @@ fn everything_comes_back() {
     store.verdict(&specs[1], UP);
     store.verdict(&specs[1], SHAKY);
     store.verdict(&specs[2], DOWN);
-    let standing = Standing::Step(2, at(77) + Duration::from_nanos(5));
-    store.ramp(pool_key("www.example.com.", "us-east-1"), standing);
-    store.ramp("a/b".to_owned(), Standing::Out);
-    store.ramp("a/c".to_owned(), Standing::Out);
-    store.ramp("a/c".to_owned(), Standing::Full);
     store.event(entry(7));
     store.event(entry(9));
     let row = |key: &[u8], value: &[u8]| (key.into(), Some(value.into()));
@@ -114,9 +109,6 @@ fn everything_comes_back() {
         [word(1, "us-*", Word::Down), word(2, "www.example.com/us-east-1", Word::Drain)];
     assert_eq!((kept.overrides.as_slice(), kept.override_id_last), (&overrides[..], 3));
     assert_eq!(kept.dials, [("us-east-1".to_owned(), dial)]);
-    let ramps =
-        [("a/b".to_owned(), Standing::Out), ("www.example.com./us-east-1".to_owned(), standing)];
-    assert_eq!(kept.ramps, ramps);
     assert_eq!(kept.events, [Entry::clone(&entry(7)), Entry::clone(&entry(9))]);
     assert_eq!(kept.latency, [(b"k\0"[..].into(), b"v"[..].into())]);
 

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use evenkeel::{
@@ -16,7 +16,7 @@ use evenkeel::{
     dice::Dice,
     health::{Kind, ProbeSpec, Status, Target, Verdict},
     state::{
-        Dial, Note, Override, Pattern, Standing, Word,
+        Dial, Note, Override, Pattern, Word,
         journal::{self, Journal, Transition},
         store::{Act, Store},
     },
@@ -78,8 +78,6 @@ fn writer() {
             why: "x".repeat(200),
         };
         store.event(journal.note(clock::wall(), what));
-        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(round);
-        store.ramp("www/a".to_owned(), Standing::Step(1, since));
         let target = Pattern::new(&format!("target-{round}")).unwrap();
         let percent = u8::try_from(round % 100).unwrap();
         let acts = vec![
