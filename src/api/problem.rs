@@ -111,7 +111,7 @@ impl Problem {
     }
 
     pub(super) fn not_kept(detail: impl Into<Box<str>>) -> Self {
-        let hint = "nothing has changed; look at the disk of the `state` folder, then call again";
+        let hint = "answers are as before; look at the disk of the `state` folder, then call again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, hint)
     }
 

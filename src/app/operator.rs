@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// What events call an override that is not there.
+const UNSAID: &str = "none";
+
 /// What follows from what an operator says, if it may be said.
 struct Planned {
     /// The overrides concerned.
@@ -29,10 +32,11 @@ struct Planned {
 }
 
 impl Control {
-    /// Takes in what an operator says; the ids of the overrides concerned.
+    /// Takes in what an operator says; the ids of the overrides concerned. What was said can always be
+    /// taken back: no name may have to keep a word that nobody means any more.
     pub(super) async fn say(&mut self, saying: Saying, force: bool) -> Result<Vec<u64>, Unsaid> {
-        let before = self.state.overrides().clone();
-        let mut next = before.clone();
+        let force = force || matches!(saying, Saying::Clear(_));
+        let mut next = self.state.overrides().clone();
         let Planned { ids, acts, events } = self.plan_saying(saying, &mut next)?;
         let left = if force { Vec::new() } else { self.state.left_with_nothing(&next) };
         if !left.is_empty() {
@@ -81,7 +85,7 @@ impl Control {
                 let event = Transition {
                     kind: EventKind::Override,
                     subject: it.target.to_string(),
-                    from: String::new(),
+                    from: UNSAID.to_owned(),
                     to: it.word.to_string(),
                     why: why(&it.note),
                 };
@@ -140,7 +144,7 @@ fn cleared(it: &Override, why: &str) -> Transition {
         kind: EventKind::Override,
         subject: it.target.to_string(),
         from: it.word.to_string(),
-        to: String::new(),
+        to: UNSAID.to_owned(),
         why: why.to_owned(),
     }
 }

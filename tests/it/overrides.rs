@@ -370,6 +370,52 @@ fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[test]
+fn an_override_is_set_by_who_knows_the_token() {
+    let world = World::start("");
+    let file = std::fs::read_to_string(world.server.path("evenkeel.yaml")).unwrap();
+    let file = file.replace("127.0.0.1:0' }", "127.0.0.1:0', token_file: token }");
+    let zone = ("zones/example.com.yaml", ZONE);
+    let files = [("evenkeel.yaml", &*file), zone, ("token", "secret\n")];
+    let world = World::of(Server::start(&files));
+    let token = world.server.path("token").display().to_string();
+    for command in [
+        "override set us-east-1 drain --reason disks",
+        "override clear us-east-1",
+        "dial us-east-1 50 --reason slowly",
+    ] {
+        let (code, said) = world.run(command);
+        assert!(code == 1 && said.contains("EVENKEEL_TOKEN"), "{command}: {said}");
+        world.done(&format!("{command} --token-file {token}"));
+    }
+    world.done("override list");
+    assert_eq!(world.get("overrides")["dials"][0]["percent"], 50);
+}
+
+#[test]
+fn a_reload_keeps_what_was_said() {
+    let world = World::start("");
+    world.done("override set us-east-1 drain --reason disks");
+    let zone = ZONE.replace("192.0.2.20", "192.0.2.21").replace("198.51.100.20", "198.51.100.21");
+    world.server.write("zones/example.com.yaml", &zone);
+    world.done("reload");
+    // Also for endpoints that were not there.
+    world.soon("other.example.com.", &["198.51.100.21"]);
+    world.soon("www.example.com.", &[EU]);
+    world.done("override clear 1");
+    world.soon("other.example.com.", &["192.0.2.21", "198.51.100.21"]);
+}
+
+#[test]
+fn what_was_said_can_be_taken_back() {
+    let world = World::start("");
+    world.done("override set spare drain --reason disks --force");
+    world.done("override set only.example.com up --reason tested");
+    world.soon("only.example.com.", &["203.0.113.1"]);
+    world.done("override clear only.example.com");
+    world.soon("only.example.com.", &[]);
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let world = World::start("");
     for command in [
