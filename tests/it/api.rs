@@ -17,7 +17,7 @@ use crate::{
     process::{evenkeel, until},
     server::Server,
 };
-pub(crate) use http::{Answer, call};
+pub(crate) use http::{Answer, call, try_call};
 
 const ZONE: &str = "
 zone: example.com

@@ -25,20 +25,31 @@ pub(crate) fn call(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let mut stream = TcpStream::connect(api).expect("the API is there");
+    try_call(api, method, path, headers, body).expect("the API answers")
+}
+
+/// Calls `path`; nothing if the server is gone before its answer has a head.
+pub(crate) fn try_call(
+    api: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(api).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n");
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
     head.extend([format!("Content-Length: {}\r\n\r\n", body.len())]);
-    stream.write_all(head.as_bytes()).expect("loopback takes it");
+    stream.write_all(head.as_bytes()).ok()?;
     // A body that is refused is not read to its end, and the connection may be gone.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).expect("it is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends");
+    let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 impl Answer {
