@@ -19,9 +19,9 @@ use std::{
 
 use evenkeel::{
     clock,
-    compile::{LatencySettings, Plan, PlannedName, PlannedZone, Settings, geoip::embedded},
+    compile::{Plan, PlannedName, PlannedZone, Settings, geoip::embedded},
     geo::{Coordinates, Geo},
-    health::{self, Kind, ProbeSpec, Report, Sanity, Status, Tree, Verdict},
+    health::{self, Kind, ProbeSpec, Report, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::{LATENCY_NETWORKS_MAX, LATENCY_PUBLISH_PAUSE},
     state::{Change, Publisher, State, latency::Sample},
@@ -99,17 +99,7 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
     };
     let steered = (0..NAMES).map(name).collect();
     Plan {
-        settings: Settings {
-            listen: Vec::new(),
-            user: None,
-            startup_wait: Duration::from_secs(5),
-            api: None,
-            explain_from: Arc::default(),
-            latency: LatencySettings::default(),
-            sanity: Sanity::default(),
-            state: None,
-            webhooks: vec![],
-        },
+        settings: Settings::default(),
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::clone(geo),
         probes: (0..n_probes).map(spec).collect(),

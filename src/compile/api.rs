@@ -13,10 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    ApiSettings,
-    source::{read_octets, source_error},
-};
+use super::{ApiSettings, source::read_line};
 use crate::config::{Field, Place, Report, server::ApiFile};
 
 const PORT_DEFAULT: u16 = 8053;
@@ -59,28 +56,17 @@ fn listen(place: Place, text: &str, report: &Report) -> Option<SocketAddr> {
 }
 
 fn token(place: Place, path: &Path, report: &Report) -> Option<Arc<str>> {
-    let octets = match read_octets(path) {
-        Ok((octets, _)) => octets,
-        Err(error) => {
-            source_error(report, place, path, &error);
-            return None;
+    let wrong = |line: &[u8]| {
+        if line.iter().any(u8::is_ascii_whitespace) {
+            Some("has white space in its line")
+        } else {
+            let is_text = line.iter().all(u8::is_ascii_graphic);
+            (!is_text).then_some("has octets that are no printable ASCII")
         }
     };
-    let line = octets.strip_suffix(b"\n").unwrap_or(&octets);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let wrong = if line.is_empty() {
-        "is empty"
-    } else if line.contains(&b'\n') {
-        "has more than one line"
-    } else if line.iter().any(u8::is_ascii_whitespace) {
-        "has white space in its line"
-    } else if !line.iter().all(u8::is_ascii_graphic) {
-        "has octets that are no printable ASCII"
-    } else {
-        return std::str::from_utf8(line).ok().map(Arc::from);
-    };
-    bad_token(report, place, path, wrong);
-    None
+    let hint = "it has to hold one token in one line, without white space";
+    let line = read_line(place, path, wrong, hint, report)?;
+    String::from_utf8(line).ok().map(Arc::from)
 }
 
 // ---- Complaints ----
@@ -94,9 +80,4 @@ fn needs_token(report: &Report, place: Place, listen: SocketAddr) {
     let message = format!("`{listen}` is reached from other machines, and there is no token");
     let hint = "write `token_file: FILE` with one token in the file, or listen on `127.0.0.1:8053`";
     report.say(place, message, hint);
-}
-
-fn bad_token(report: &Report, place: Place, path: &Path, wrong: &str) {
-    let message = format!("`{}` {wrong}", path.display());
-    report.say(place, message, "it has to hold one token in one line, without white space");
 }

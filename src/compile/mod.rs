@@ -118,6 +118,23 @@ pub struct LatencySettings {
     pub hysteresis_percent: u16,
 }
 
+/// What an empty server file says, but for its addresses.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            user: None,
+            startup_wait: server::STARTUP_WAIT_DEFAULT,
+            sanity: Sanity::default(),
+            api: None,
+            explain_from: Arc::default(),
+            latency: LatencySettings::default(),
+            state: None,
+            webhooks: Vec::new(),
+        }
+    }
+}
+
 impl Default for LatencySettings {
     fn default() -> Self {
         Self { samples_min: 20, half_life: Duration::from_hours(1), hysteresis_percent: 15 }

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+pub(super) const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// What the server file says.
 #[derive(Debug)]

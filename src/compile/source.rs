@@ -87,6 +87,37 @@ pub(super) fn read_octets(path: &Path) -> Result<(Vec<u8>, u64), Error> {
     Ok((octets, changed.map_or(0, |it| it.as_secs())))
 }
 
+/// The one line of a file that holds nothing else, without its end; `wrong` says what else is amiss
+/// with a line, and `hint` what has to be in the file.
+pub(super) fn read_line(
+    place: Place,
+    path: &Path,
+    wrong: impl FnOnce(&[u8]) -> Option<&'static str>,
+    hint: &str,
+    report: &Report,
+) -> Option<Vec<u8>> {
+    let octets = match read_octets(path) {
+        Ok((octets, _)) => octets,
+        Err(error) => {
+            source_error(report, place, path, &error);
+            return None;
+        }
+    };
+    // An editor ends the line; the copy of whoever has the other one may have no end.
+    let line = octets.strip_suffix(b"\n").unwrap_or(&octets);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let wrong = if line.is_empty() {
+        Some("is empty")
+    } else if line.contains(&b'\n') {
+        Some("has more than one line")
+    } else {
+        wrong(line)
+    };
+    let Some(wrong) = wrong else { return Some(line.to_vec()) };
+    report.say(place, format!("`{}` {wrong}", path.display()), hint);
+    None
+}
+
 // ---- Complaints ----
 
 /// A file that `place` names can not be read.

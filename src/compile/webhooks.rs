@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::source::{read_octets, source_error};
+use super::source::read_line;
 use crate::{
     config::{Field, Place, Report, list, server::WebhookFile, suggest},
     limits::{WEBHOOK_SECRET_LEN_MAX, WEBHOOK_URL_LEN_MAX, WEBHOOKS_MAX},
@@ -159,28 +159,9 @@ fn kinds(field: &Field<Vec<Field<&str>>>, report: &Report) -> Box<[EventKind]> {
 }
 
 fn secret(place: Place, path: &Path, report: &Report) -> Option<Secret> {
-    let octets = match read_octets(path) {
-        Ok((octets, _)) => octets,
-        Err(error) => {
-            source_error(report, place, path, &error);
-            return None;
-        }
-    };
-    // An editor ends the line; the receiver's copy may have no end.
-    let line = octets.strip_suffix(b"\n").unwrap_or(&octets);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let wrong = if line.is_empty() {
-        "is empty"
-    } else if WEBHOOK_SECRET_LEN_MAX < line.len() {
-        "is too long"
-    } else if line.contains(&b'\n') {
-        "has more than one line"
-    } else {
-        return Some(Secret(line.into()));
-    };
-    let message = format!("`{}` {wrong}", path.display());
-    report.say(place, message, "it has to hold one secret in one line: `openssl rand -hex 32`");
-    None
+    let wrong = |line: &[u8]| (WEBHOOK_SECRET_LEN_MAX < line.len()).then_some("is too long");
+    let hint = "it has to hold one secret in one line: `openssl rand -hex 32`";
+    read_line(place, path, wrong, hint, report).map(|it| Secret(it.into()))
 }
 
 // ---- Complaints ----

@@ -12,7 +12,7 @@ use std::{
 };
 
 use evenkeel::{
-    compile::{LatencySettings, Plan, PlannedName, PlannedZone, Settings},
+    compile::{Plan, PlannedName, PlannedZone, Settings},
     counters::Counters,
     dice::Roll,
     explain::{Answer, Candidate, Explanation, Nested, Question, explain},
@@ -133,7 +133,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut roll = Roll(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut plan = Plan {
-            settings: settings(),
+            settings: Settings::default(),
             zones: Vec::new(),
             geo: geo(&mut roll).into(),
             regions: Vec::new(),
@@ -303,20 +303,6 @@ impl World {
         let Self { snapshot, engine, counters, .. } = self;
         let len = engine.respond(snapshot, packet, client, &mut reply, counters);
         Message::from_vec(&reply[..len]).unwrap()
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        listen: Vec::new(),
-        user: None,
-        startup_wait: Duration::from_secs(5),
-        sanity: health::Sanity::default(),
-        api: None,
-        explain_from: Arc::default(),
-        latency: LatencySettings::default(),
-        state: None,
-        webhooks: vec![],
     }
 }
 

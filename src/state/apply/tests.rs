@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 use crate::{
-    compile::{LatencySettings, PlannedZone, Settings},
+    compile::{PlannedZone, Settings},
     geo::Geo,
     health::{Kind, Tcp, Why},
     steer::{AllDown, Endpoint, Pool},
@@ -74,17 +74,7 @@ fn plan(lines: &str) -> Plan {
         steered.push(PlannedName { owner, policy: Arc::new(policy), probes });
     }
     Plan {
-        settings: Settings {
-            listen: Vec::new(),
-            user: None,
-            startup_wait: Duration::from_secs(5),
-            sanity: health::Sanity::default(),
-            api: None,
-            explain_from: Arc::default(),
-            latency: LatencySettings::default(),
-            state: None,
-            webhooks: vec![],
-        },
+        settings: Settings::default(),
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::new(Geo::nowhere()),
         regions: Vec::new(),

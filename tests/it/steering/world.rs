@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use evenkeel::{
     clock,
-    compile::{LatencySettings, Plan, PlannedName, PlannedZone, Settings},
+    compile::{Plan, PlannedName, PlannedZone, Settings},
     counters::Counters,
     dice::Roll,
     geo::{Geo, Prefix},
@@ -77,17 +77,7 @@ impl World {
         };
         let probes = steered.iter().map(of).collect();
         let plan = Plan {
-            settings: Settings {
-                listen: Vec::new(),
-                user: None,
-                startup_wait: Duration::from_secs(5),
-                sanity: health::Sanity::default(),
-                api: None,
-                explain_from: Arc::default(),
-                latency: LatencySettings::default(),
-                state: None,
-                webhooks: vec![],
-            },
+            settings: Settings::default(),
             zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
             geo: Arc::clone(geo),
             regions: Vec::new(),
