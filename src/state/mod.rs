@@ -27,6 +27,7 @@ mod overrides;
 mod alias;
 mod decide;
 mod gone;
+mod names;
 mod operator;
 pub mod latency;
 mod publish;

@@ -10,8 +10,8 @@ use crate::{
     compile::{PlannedZone, Settings},
     geo::Geo,
     health::{Kind, Tcp, Why},
-    steer::{AllDown, Endpoint, Pool},
-    wire::Rtype,
+    steer::{AllDown, Decision, Endpoint, Outcome, Pool},
+    wire::{Family, Rtype},
     zone::Builder,
 };
 
