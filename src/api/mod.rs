@@ -92,8 +92,8 @@ pub enum Request {
 pub enum Saying {
     /// An override.
     Set(Pattern, Word, Note),
-    /// Take the override with this id back, or all with this target.
-    Clear(Box<str>),
+    /// Take the override with this id back, or all with this target; and who does.
+    Clear(Box<str>, String),
     /// The dial of a region.
     Dial(Box<str>, Dial),
 }

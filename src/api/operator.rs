@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{Path, RawQuery, State, rejection::BytesRejection},
     response::Response,
     routing::{delete, get, post},
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Api, Problem, Request, Saying, Unsaid,
-    calls::{ask, json},
+    calls::{ask, json, parameters, unknown_parameter},
     time::rfc3339,
 };
 use crate::{
@@ -169,8 +169,20 @@ async fn set(
     Ok(json(&Set { id: ids.first().copied().unwrap_or_default() }))
 }
 
-async fn clear(State(api): State<Api>, Path(what): Path<Box<str>>) -> Result<Response, Problem> {
-    let cleared = say(&api, Saying::Clear(what), false).await?;
+async fn clear(
+    State(api): State<Api>,
+    Path(what): Path<Box<str>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut author = String::new();
+    for (key, value) in parameters(query.as_deref()) {
+        match &*key {
+            "author" => author = value,
+            _ => return Err(unknown_parameter(&key, "`author`")),
+        }
+    }
+    too_long(&[&author])?;
+    let cleared = say(&api, Saying::Clear(what, author), false).await?;
     Ok(json(&Cleared { cleared }))
 }
 
@@ -208,10 +220,7 @@ fn note(
         Problem::bad_parameter("there is no `reason`", "say why, for whoever finds it later")
     })?;
     let author = author.unwrap_or_default();
-    if OPERATOR_TEXT_LEN_MAX < reason.len().max(author.len()) {
-        let hint = format!("`reason` and `author` have at most {OPERATOR_TEXT_LEN_MAX} octets");
-        return Err(Problem::bad_parameter("that is too long to be kept", hint));
-    }
+    too_long(&[&reason, &author])?;
     let since: SystemTime = clock::wall();
     let until = lasts.map(|text| {
         let lasts = duration(text).filter(|it| !it.is_zero());
@@ -221,6 +230,14 @@ fn note(
         })
     });
     Ok(Note { reason, author, since, until: until.transpose()? })
+}
+
+fn too_long(texts: &[&str]) -> Result<(), Problem> {
+    if texts.iter().all(|it| it.len() <= OPERATOR_TEXT_LEN_MAX) {
+        return Ok(());
+    }
+    let hint = format!("`reason` and `author` have at most {OPERATOR_TEXT_LEN_MAX} octets");
+    Err(Problem::bad_parameter("that is too long to be kept", hint))
 }
 
 async fn say(api: &Api, saying: Saying, force: bool) -> Result<Vec<u64>, Problem> {

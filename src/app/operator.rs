@@ -35,7 +35,7 @@ impl Control {
     /// Takes in what an operator says; the ids of the overrides concerned. What was said can always be
     /// taken back: no name may have to keep a word that nobody means any more.
     pub(super) async fn say(&mut self, saying: Saying, force: bool) -> Result<Vec<u64>, Unsaid> {
-        let force = force || matches!(saying, Saying::Clear(_));
+        let force = force || matches!(saying, Saying::Clear(..));
         let mut next = self.state.overrides().clone();
         let Planned { ids, acts, events } = self.plan_saying(saying, &mut next)?;
         let left = if force { Vec::new() } else { self.state.left_with_nothing(&next) };
@@ -91,14 +91,14 @@ impl Control {
                 };
                 Ok(Planned { ids: vec![id], acts: vec![Act::Set(it)], events: vec![event] })
             }
-            Saying::Clear(what) => {
+            Saying::Clear(what, author) => {
                 let is_meant = |it: &Override| {
                     what.parse() == Ok(it.id) || Pattern::new(&what).as_ref() == Some(&it.target)
                 };
                 let ids: Vec<u64> = next.iter().filter(|it| is_meant(it)).map(|it| it.id).collect();
                 let cleared_ones = ids.iter().filter_map(|id| next.remove(*id));
-                let events: Vec<_> =
-                    cleared_ones.map(|it| cleared(&it, "an operator took it back")).collect();
+                let why = by("an operator took it back", &author);
+                let events: Vec<_> = cleared_ones.map(|it| cleared(&it, &why)).collect();
                 if ids.is_empty() {
                     return Err(Unsaid::Unknown(format!("there is no override `{what}`")));
                 }
@@ -161,6 +161,9 @@ fn dialed(region: &str, before: Option<&Dial>, after: Option<&Dial>, why: &str) 
 }
 
 fn why(note: &Note) -> String {
-    let Note { reason, author, .. } = note;
-    if author.is_empty() { reason.clone() } else { format!("{reason} ({author})") }
+    by(&note.reason, &note.author)
+}
+
+fn by(why: &str, author: &str) -> String {
+    if author.is_empty() { why.to_owned() } else { format!("{why} ({author})") }
 }

@@ -65,6 +65,9 @@ pub(super) struct Clear {
     /// The number of an override, or the target of one or more.
     #[arg(value_name = "ID|TARGET", value_parser = NonEmptyStringValueParser::new())]
     which: String,
+    /// Who takes it back; the user who is logged in.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    author: Option<String>,
     #[command(flatten)]
     server: Server,
     /// What the API gives, instead of text.
@@ -165,9 +168,11 @@ pub(super) fn run(command: &Override) -> ExitCode {
         Override::List { server, json } => {
             told(server.call(Method::GET, "/api/v1/overrides", &[]), *json, list_text)
         }
-        Override::Clear(Clear { which, server, json }) => {
+        Override::Clear(Clear { which, author, server, json }) => {
             let path = format!("/api/v1/overrides/{}", segment(which));
-            told(server.call(Method::DELETE, &path, &[]), *json, |it: &Cleared| {
+            let author = author.clone().unwrap_or_else(user);
+            let parameters = [("author", &*author)];
+            told(server.call(Method::DELETE, &path, &parameters), *json, |it: &Cleared| {
                 let ids: Vec<_> = it.cleared.iter().map(ToString::to_string).collect();
                 format!("cleared: {}\n", ids.join(", "))
             })

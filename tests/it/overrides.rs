@@ -169,7 +169,7 @@ fn an_override_by_command() {
     world.soon("other.example.com.", &["198.51.100.20"]);
     assert_eq!(world.done("override clear 192.0.2.1*"), "cleared: 2\n");
     world.soon("www.example.com.", &[EU]);
-    assert_eq!(world.done("override clear 1"), "cleared: 1\n");
+    assert_eq!(world.done("override clear 1 --author bob"), "cleared: 1\n");
     world.soon("www.example.com.", &[US[0], US[1], EU]);
 
     let events = world.events("override");
@@ -178,6 +178,7 @@ fn an_override_by_command() {
     assert!(events[0]["to"].as_str().unwrap().contains("down"), "{events:?}");
     assert!(events[0]["why"].as_str().unwrap().contains("fire"), "{events:?}");
     assert!(events.iter().all(|it| it["from"] != it["to"]), "{events:?}");
+    assert_eq!(events[3]["why"], "an operator took it back (bob)");
 }
 
 #[test]
@@ -205,7 +206,10 @@ fn an_override_over_http() {
     assert_eq!((&said["id"], &said["state"]), (&1.into(), &"drain".into()));
     assert_eq!((&said["reason"], &said["author"]), (&"disks".into(), &"ops".into()));
     let path = "overrides/www.example.com%2Fus-east-1";
-    assert_eq!(world.delete(path).json(), json!({ "cleared": [1] }));
+    world.delete(&format!("{path}?by=ann")).problem(400);
+    world.delete(&format!("{path}?author={}", "a".repeat(2000))).problem(400);
+    assert_eq!(world.delete(&format!("{path}?author=ann")).json(), json!({ "cleared": [1] }));
+    assert_eq!(world.events("override")[1]["why"], "an operator took it back (ann)");
     world.delete(path).problem(404);
     world.soon("www.example.com.", &[US[0], US[1], EU]);
 
