@@ -14,7 +14,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use evenkeel::{
@@ -24,8 +24,8 @@ use evenkeel::{
     health::{self, Kind, ProbeSpec, Report, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::{LATENCY_NETWORKS_MAX, LATENCY_PUBLISH_PAUSE},
-    state::{Change, Publisher, State, latency::Sample},
-    steer::{By, Endpoint, Policy, Pool, Target},
+    state::{Change, Note, Overrides, Pattern, Publisher, State, Word, latency::Sample},
+    steer::{By, Endpoint, Policy, Pool, Ramp, Target},
     wire::{Name, Rtype},
     zone::Builder,
 };
@@ -37,15 +37,33 @@ const CHANGES: usize = 21;
 fn main() {
     let geo = Arc::new(embedded());
     println!("{NAMES} steered names; milliseconds until a change is served, median and worst");
+    let nothing = Overrides::default();
     let own = |name: usize| (name, Policy::of(20, 5, pools(name, 0)));
-    verdicts("one of them rests on the probe", &geo, own);
+    verdicts("one of them rests on the probe", &geo, &nothing, own);
     let shared = |_: usize| (0, Policy::of(20, 5, pools(0, 0)));
-    verdicts("all rest on it, and have one policy", &geo, shared);
+    verdicts("all rest on it, and have one policy", &geo, &nothing, shared);
+    for (target, what) in [
+        ("east", "and an override means a region"),
+        ("n1*", "and an override means a tenth of the names"),
+    ] {
+        let mut said = Overrides::default();
+        let target = Pattern::new(target).expect("a pattern");
+        let (reason, author) = (String::new(), String::new());
+        let note = Note { reason, author, since: SystemTime::UNIX_EPOCH, until: None };
+        said.add(target, Word::Up, note);
+        verdicts(what, &geo, &said, shared);
+    }
+    let ramped = |_: usize| {
+        let mut pools = pools(0, 0);
+        pools[0].ramp = Some(Ramp { steps: [5, 100].into(), every: Duration::from_mins(1) });
+        (0, Policy::of(20, 5, pools))
+    };
+    verdicts("and the pool has a ramp", &geo, &nothing, ramped);
     let distant = |name: usize| {
         let policy = Policy::of(20, 5, pools(0, name % 100));
         (0, Policy { by: By::Distance, ..policy })
     };
-    verdicts("all rest on it, 100 policies by distance", &geo, distant);
+    verdicts("all rest on it, 100 policies by distance", &geo, &nothing, distant);
     latencies(&geo);
 }
 
@@ -109,12 +127,13 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
     }
 }
 
-fn verdicts(what: &str, geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) {
+fn verdicts(what: &str, geo: &Arc<Geo>, said: &Overrides, of: impl Fn(usize) -> (usize, Policy)) {
     let plan = plan(geo, of);
     let (mut state, effects) = State::begin(plan);
     let probes = effects.probes.expect("a new state says what is to be probed");
+    state.apply(Change::Said(said.clone()));
     state.apply(Change::WarmedUp);
-    let (first, start) = timed(|| state.snapshot().expect("the first is new"));
+    let (first, start) = timed(|| state.snapshot(clock::wall()).expect("the first is new"));
     let mut publisher = Publisher::new(first);
     let times = (0..CHANGES).map(|turn| {
         let verdict = if turn % 2 == 0 { Verdict::Down } else { Verdict::Up };
@@ -123,7 +142,8 @@ fn verdicts(what: &str, geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) {
         let report = Report { spec: Arc::clone(&probes[0]), status, outcome, at: clock::wall() };
         let (is_new, took) = timed(|| {
             state.apply(Change::Probed(report));
-            let snapshot = state.snapshot();
+            let snapshot = state.snapshot(clock::wall());
+            drop(state.take_turns());
             let is_new = snapshot.is_some();
             if let Some(snapshot) = snapshot {
                 publisher.publish(snapshot);
@@ -145,7 +165,7 @@ fn latencies(geo: &Arc<Geo>) {
     };
     let (mut state, _) = State::begin(plan(geo, by_latency));
     state.apply(Change::WarmedUp);
-    let mut publisher = Publisher::new(state.snapshot().expect("the first is new"));
+    let mut publisher = Publisher::new(state.snapshot(clock::wall()).expect("the first is new"));
     let mut now = clock::now();
     let (mut taken, mut looked, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..3_u32 {
@@ -167,7 +187,7 @@ fn latencies(geo: &Arc<Geo>) {
         looked.push(took);
         let ((), took) = timed(|| {
             state.apply(change);
-            state.snapshot().into_iter().for_each(|it| publisher.publish(it));
+            state.snapshot(clock::wall()).into_iter().for_each(|it| publisher.publish(it));
         });
         served.push(took);
     }

@@ -334,6 +334,13 @@ pub const LATENCY_AGE_EVERY: Duration = Duration::from_mins(1);
 /// from being served.
 pub const EVENTS_PER_CHANGE_MAX: usize = 1000;
 
+/// Steps of a ramp.
+pub const RAMP_STEPS_MAX: usize = 20;
+
+/// The shortest step of a ramp: how often it is looked whether one is over
+/// ([`SNAPSHOTS_SWEEP_EVERY`]).
+pub const RAMP_EVERY_MIN: Duration = Duration::from_secs(1);
+
 /// Octets of what an operator says of an override or a dial.
 pub const OPERATOR_TEXT_LEN_MAX: usize = 1024;
 
@@ -480,8 +487,9 @@ const _: () = {
     assert!(MARGIN_TIME_MAX.as_micros() <= u32::MAX as u128);
     assert!(MARGIN_KM_MAX <= u32::MAX / 1000);
     assert!(TRICKLE_WHOLE <= u16::MAX as u64);
-    // Weights are scaled by trickles, and summed in a `u64`.
-    assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * TRICKLE_WHOLE <= u64::MAX / 2);
+    // Weights are scaled by shares and trickles, and summed in a `u64`.
+    // A share (`steer::SHARE_WHOLE`) is of ten thousand.
+    assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * TRICKLE_WHOLE * 10_000 <= u64::MAX / 2);
     // A verdict is published within 100 ms, with room for the work itself.
     assert!(PUBLISH_PAUSE.as_millis() <= 50);
     // A packet thread lets go of a snapshot within its wait, so that in practice no more are
@@ -492,5 +500,6 @@ const _: () = {
     assert!(API_CALL_WAIT_MAX.as_millis() < API_CLIENT_WAIT_MAX.as_millis());
     assert!(LATENCY_V4_LEN_MIN <= LATENCY_V4_LEN && LATENCY_V6_LEN_MIN <= LATENCY_V6_LEN);
     assert!(LATENCY_PUBLISH_PAUSE.as_millis() <= LATENCY_AGE_EVERY.as_millis());
+    assert!(SNAPSHOTS_SWEEP_EVERY.as_millis() <= RAMP_EVERY_MIN.as_millis());
     assert!(RELOAD_SETTLE.as_millis() < RELOAD_SETTLE_MAX.as_millis());
 };

@@ -95,6 +95,10 @@ pub struct Region {
     pub capacity: Option<f64>,
     /// In the operator's unit.
     pub load: Option<f64>,
+    /// Pools that come back in steps.
+    pub returning: usize,
+    /// Endpoints that are down and stay in.
+    pub over_budget: usize,
 }
 
 impl From<&super::Status> for Status {
@@ -111,6 +115,8 @@ impl From<&super::Status> for Status {
             dial: it.dial,
             capacity: None,
             load: None,
+            returning: it.returning,
+            over_budget: it.over_budget,
         };
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -140,7 +146,17 @@ struct Endpoint {
     override_: Option<Told>,
     weight: u32,
     effective_weight: f64,
+    over_budget: bool,
+    ramp: Option<Ramp>,
     checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ramp {
+    step: usize,
+    steps: usize,
+    percent: u8,
+    next: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,6 +188,13 @@ impl From<&[EndpointReport]> for Endpoints {
             override_: it.said.as_ref().map(Told::from),
             weight: it.weight,
             effective_weight: it.effective_weight,
+            over_budget: it.over_budget,
+            ramp: it.ramp.as_ref().map(|it| Ramp {
+                step: it.step,
+                steps: it.steps,
+                percent: it.percent,
+                next: it.next.map(rfc3339),
+            }),
             checks: it.checks.iter().map(check).collect(),
         };
         Self { endpoints: reports.iter().map(endpoint).collect() }

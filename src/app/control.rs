@@ -109,6 +109,8 @@ impl Control {
         let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
         let mut keep = interval(STATE_LATENCY_EVERY);
         let mut batch = Vec::new();
+        // Of the snapshot that was there first.
+        self.keeping.turns(self.state.take_turns());
         loop {
             if self.state.is_stale() && publish_at <= Instant::now() {
                 self.publish();
@@ -136,6 +138,7 @@ impl Control {
                 _ = sweep.tick() => {
                     self.publisher.sweep();
                     self.expire();
+                    self.state.wake(clock::wall());
                     if let Some(measured) = self.state.measure(clock::now()) {
                         self.take(measured);
                     }
@@ -183,10 +186,12 @@ impl Control {
     }
 
     fn publish(&mut self) {
-        if let Some(snapshot) = self.state.snapshot() {
-            tracing::debug!(generation = snapshot.generation, "published");
+        if let Some(snapshot) = self.state.snapshot(clock::wall()) {
+            let decided = self.state.n_decided();
+            tracing::debug!(generation = snapshot.generation, decided, "published");
             self.publisher.publish(snapshot);
         }
+        self.keeping.turns(self.state.take_turns());
     }
 
     fn warm_up(&mut self) {

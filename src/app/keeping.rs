@@ -11,7 +11,7 @@ use crate::{
     config::Complaint,
     health::{Blinded, Report},
     state::{
-        Change, Event, Overrides, State,
+        Change, Event, Overrides, State, Turns,
         journal::{Journal, Transition},
         store::{Kept, Store},
     },
@@ -47,12 +47,13 @@ pub(super) fn open(settings: &Settings) -> Result<(Option<Store>, Kept), String>
 
 /// Goes on from what was known and measured, so that the first answers rest on it.
 pub(super) fn restore(state: &mut State, kept: &mut Kept) {
-    state.restore(|spec| kept.status(spec));
+    state.restore(|spec| kept.known(spec));
     let mut overrides = Overrides::default();
     overrides.restore_id(kept.override_id_last);
     kept.overrides.drain(..).for_each(|it| overrides.restore(it));
     kept.dials.drain(..).for_each(|(region, dial)| overrides.dial(&region, dial));
     state.apply(Change::Said(overrides));
+    state.restore_ramps(std::mem::take(&mut kept.ramps));
     let rows = std::mem::take(&mut kept.latency);
     state.restore_latency(&rows, clock::now(), clock::wall());
     if let Some(measured) = state.measure(clock::now()) {
@@ -73,14 +74,14 @@ impl Keeping {
         let plan = state.plan();
         self.hooks.set(&plan.settings.webhooks);
         if let Some(store) = &mut self.store {
-            store.watch(&plan.probes, |id| state.status(id));
+            store.watch(&plan.probes, |id| state.known(id));
         }
     }
 
     /// Keeps what a probe says.
     pub(super) fn probed(&mut self, report: &Report) {
         if let Some(store) = &mut self.store {
-            store.verdict(&report.spec, report.status);
+            store.verdict(&report.spec, report.status, report.at);
         }
     }
 
@@ -116,6 +117,22 @@ impl Keeping {
             to: word(is_blind).to_owned(),
             why: blinded.evidence.to_string(),
         });
+    }
+
+    /// Takes down and keeps what happened while names were decided.
+    pub(super) fn turns(&mut self, turns: Turns) {
+        let Turns { events, more_events, ramps } = turns;
+        for event in events {
+            let Transition { kind, subject, from, to, why } = &event;
+            tracing::info!(%subject, %from, %to, %why, "{kind}");
+            self.note(event);
+        }
+        if 0 < more_events {
+            tracing::info!(pools = more_events, "as many more turned with these");
+        }
+        if let Some(store) = &self.store {
+            store.ramps(ramps);
+        }
     }
 
     /// Takes down that the files were read: from one snapshot to the next, or to nothing.

@@ -99,7 +99,7 @@ fn run(config: &Path) -> Result<ExitCode, String> {
     let end = runtime.block_on(async {
         let (mut state, effects) = State::begin(plan);
         keeping::restore(&mut state, &mut kept);
-        let first = state.snapshot().expect("the first is always new");
+        let first = state.snapshot(clock::wall()).expect("the first is always new");
         let publisher = Publisher::new(first);
         let serving = sockets
             .serve(&publisher.current(), TcpLimits::default())

@@ -15,7 +15,7 @@ use crate::{
         Asked,
         body::{self, Explained},
     },
-    compile,
+    clock, compile,
     explain::percent,
     geo::Prefix,
     state::{Change, State},
@@ -92,7 +92,7 @@ impl Explain {
         }
         let (mut state, _) = State::begin(plan);
         state.apply(Change::WarmedUp);
-        let snapshot = state.snapshot().expect("the first is always new");
+        let snapshot = state.snapshot(clock::wall()).expect("the first is always new");
         let asked = Asked {
             name: self.name.clone(),
             qtype: self.rtype,

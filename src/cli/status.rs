@@ -20,14 +20,20 @@ pub(super) fn status(server: &Server, json: bool) -> ExitCode {
         let width = status.regions.iter().map(|it| it.name.len()).max().unwrap_or(0);
         for region in &status.regions {
             let number = |number: Option<f64>| number.map_or("-".to_owned(), |it| it.to_string());
+            let count = |count: usize, what: &str| match count {
+                0 => String::new(),
+                count => format!("  {count} {what}"),
+            };
             writeln!(
                 text,
-                "{:<width$}  {:<5}  dial {:>3} %  load {} of {}",
+                "{:<width$}  {:<5}  dial {:>3} %  load {} of {}{}{}",
                 region.name,
                 region.state,
                 region.dial,
                 number(region.load),
-                number(region.capacity)
+                number(region.capacity),
+                count(region.returning, "coming back"),
+                count(region.over_budget, "over budget")
             )
             .expect("a String takes everything");
         }

@@ -26,6 +26,7 @@ mod draft;
 mod keeping;
 mod master;
 mod places;
+mod ramp;
 mod rdata;
 mod server;
 mod source;
@@ -202,6 +203,7 @@ fn plan(
         report,
         regions: server.regions,
         checks: server.checks,
+        ramp: server.ramp,
         probes: checks::Probes::default(),
         sources,
         apexes: HashMap::new(),
@@ -241,6 +243,8 @@ struct World<'r> {
     report: &'r Report,
     regions: Vec<places::Region>,
     checks: checks::Checks,
+    /// How pools come back where the zone file says nothing.
+    ramp: Option<crate::steer::Ramp>,
     probes: checks::Probes,
     sources: &'r mut Vec<PathBuf>,
     apexes: HashMap<Name, Place>,

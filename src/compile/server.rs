@@ -12,7 +12,7 @@ use super::{
     checks::{self, Checks, bad_target, target_of},
     keeping,
     places::{self, Region},
-    say_number,
+    ramp, say_number,
     source::{Source, source_error},
     webhooks,
 };
@@ -27,6 +27,7 @@ use crate::{
         CONTROL_EVERY, CONTROL_TARGETS_MAX, CONTROL_TIMEOUT, LATENCY_HALF_LIFE_MIN,
         LATENCY_SAMPLES_MIN_MAX,
     },
+    steer::Ramp,
 };
 
 pub(super) const STARTUP_WAIT_DEFAULT: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(super) struct Server {
     pub(super) settings: Settings,
     pub(super) regions: Vec<Region>,
     pub(super) checks: Checks,
+    /// How pools come back where a zone file says nothing.
+    pub(super) ramp: Option<Ramp>,
     /// Where places come from, and what the operator knows besides.
     pub(super) geoip: atlas::Sources,
     pub(super) networks: Networks,
@@ -88,7 +91,8 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
         zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources);
     }
-    Some(Server { settings, regions, checks, geoip, networks, zone_files })
+    let ramp = file.defaults.given().and_then(|it| ramp::read(&it.ramp, None, report));
+    Some(Server { settings, regions, checks, ramp, geoip, networks, zone_files })
 }
 
 fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {

@@ -13,6 +13,7 @@ use super::{
     aliases::Alias,
     checks::{Check, Checks, Probes, foreign_address, host_text, is_host},
     places::Region,
+    ramp,
     rdata::name_octets,
     say_number,
 };
@@ -24,7 +25,7 @@ use crate::{
     geo::Coordinates,
     health::{self, Tree},
     limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
-    steer::{AllDown, By, Endpoint, Policy, Pool, Target},
+    steer::{AllDown, By, Endpoint, Policy, Pool, Ramp, Target},
     wire::Name,
 };
 
@@ -42,8 +43,9 @@ pub(super) fn plan(
     world: &mut World<'_>,
     origin: &Name,
 ) -> Option<(PlannedName, bool)> {
-    let World { report, regions, checks, probes, aliases, .. } = world;
-    let mut planner = Planner { report, regions, checks, probes, aliases, owner, origin };
+    let World { report, regions, checks, ramp, probes, aliases, .. } = world;
+    let ramp = ramp::read(&file.ramp, ramp.as_ref(), report);
+    let mut planner = Planner { report, regions, checks, ramp, probes, aliases, owner, origin };
     planner.plan(place, ttl, file)
 }
 
@@ -51,6 +53,8 @@ struct Planner<'w> {
     report: &'w Report,
     regions: &'w [Region],
     checks: &'w Checks,
+    /// How pools come back that say nothing themselves.
+    ramp: Option<Ramp>,
     probes: &'w mut Probes,
     aliases: &'w mut Vec<Alias>,
     owner: &'w Name,
@@ -113,6 +117,7 @@ impl<'w> Planner<'w> {
             slack,
             sticky: self.sticky(&file.sticky),
             all_down: self.all_down(&file.all_down, &pools),
+            eject_max_percent: file.eject_max.given().map(|it| it.0),
             min_up_percent: file.min_up.given().map(|it| it.0),
             pools: pools.into(),
         };
@@ -196,6 +201,7 @@ impl<'w> Planner<'w> {
             trickle: file.trickle.given().map_or(0, |it| it.0),
             serves: self.serves(&file.serves),
             fence: self.fence(file),
+            ramp: ramp::read(&file.ramp, self.ramp.as_ref(), self.report),
             endpoints: endpoints.into(),
         };
         (!pool.endpoints.is_empty()).then_some((pool, probes))

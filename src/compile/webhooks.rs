@@ -27,16 +27,27 @@ pub enum EventKind {
     Override,
     /// The share of a region was set.
     Dial,
+    /// A pool that comes back takes a step.
+    Ramp,
     /// The prober lost its sight, or has it again.
     Blind,
+    /// An endpoint that is down stays in, because enough is out.
+    OverBudget,
     /// The files were read.
     Reload,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Verdict, Self::Override, Self::Dial, Self::Blind, Self::Reload];
+    pub const ALL: [Self; 7] = [
+        Self::Verdict,
+        Self::Override,
+        Self::Dial,
+        Self::Ramp,
+        Self::Blind,
+        Self::OverBudget,
+        Self::Reload,
+    ];
 
     /// The word for it, in files, in the API and on disk.
     #[must_use]
@@ -45,7 +56,9 @@ impl EventKind {
             Self::Verdict => "verdict",
             Self::Override => "override",
             Self::Dial => "dial",
+            Self::Ramp => "ramp",
             Self::Blind => "blind",
+            Self::OverBudget => "over_budget",
             Self::Reload => "reload",
         }
     }

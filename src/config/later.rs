@@ -7,12 +7,11 @@
 pub(super) fn later(name: &str) -> &'static [&'static str] {
     match name {
         "the server file" => {
-            &["tls", "proxy_from", "rate_limit", "cookies", "identity", "log_answers", "defaults"]
+            &["tls", "proxy_from", "rate_limit", "cookies", "identity", "log_answers"]
         }
         "a region" => &["capacity"],
         "the zone file" => &["defaults", "dnssec"],
-        "`steer`" => &["eject_max", "slo", "ramp", "demand"],
-        "a pool" => &["ramp"],
+        "`steer`" => &["slo", "demand"],
         _ => &[],
     }
 }

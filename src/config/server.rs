@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::{Entries, Field, Lasting, Percent, check::CheckFile};
+use super::{Entries, Field, Lasting, Percent, check::CheckFile, zone::RampKey};
 
 /// `evenkeel.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +50,18 @@ pub struct ServerFile<'t> {
     /// Whom events are told.
     #[serde(borrow)]
     pub webhooks: Field<Vec<Field<WebhookFile<'t>>>>,
+    /// What holds where a zone file says nothing.
+    #[serde(borrow)]
+    pub defaults: Field<DefaultsFile<'t>>,
+}
+
+/// What holds where a zone file says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`defaults`", bound(deserialize = "'de: 't"))]
+pub struct DefaultsFile<'t> {
+    /// How pools come back.
+    #[serde(borrow)]
+    pub ramp: Field<RampKey<'t>>,
 }
 
 /// Whom events are told.

@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Entries, Field, Key, Margin, Percent, Trickle, Ttl};
+use super::{Entries, Field, Key, Lasting, Margin, Percent, Trickle, Ttl};
 
 /// `zones/*.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +102,11 @@ pub struct SteerFile<'t> {
     pub all_down: Field<&'t str>,
     /// What share of a pool must be up.
     pub min_up: Field<Percent>,
+    /// What share of the name health alone may keep out.
+    pub eject_max: Field<Percent>,
+    /// How pools come back.
+    #[serde(borrow)]
+    pub ramp: Field<RampKey<'t>>,
     /// Whether a client stays with its pool.
     #[serde(borrow)]
     pub sticky: Field<&'t str>,
@@ -127,6 +132,9 @@ pub struct PoolFile<'t> {
     pub serves: Field<Vec<Field<&'t str>>>,
     /// Whether those go nowhere else.
     pub fence: Field<bool>,
+    /// How it comes back.
+    #[serde(borrow)]
+    pub ramp: Field<RampKey<'t>>,
     /// The checks that all must pass.
     #[serde(borrow)]
     pub check: Field<Vec<Field<&'t str>>>,
@@ -142,6 +150,26 @@ pub struct PoolFile<'t> {
     /// Target names.
     #[serde(borrow, rename = "CNAME")]
     pub cname: Field<Vec<Field<EndpointFile<'t>>>>,
+}
+
+/// How a pool comes back.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 't"))]
+pub enum RampKey<'t> {
+    /// `none`.
+    Text(&'t str),
+    /// In steps.
+    Map(RampFile),
+}
+
+/// The steps in which a pool comes back.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`ramp`")]
+pub struct RampFile {
+    /// Shares of its weight.
+    pub steps: Field<Vec<Field<Percent>>>,
+    /// How long each lasts.
+    pub every: Field<Lasting>,
 }
 
 /// An endpoint.

@@ -158,26 +158,46 @@ impl Told<'_> {
                 format!("{} {}", pool.name, self.unavailable(pool, &self.now.conditions[idx]))
             })
             .collect();
-        if reasons.is_empty() { "all are".to_owned() } else { reasons.join("; ") }
+        let mut why = if reasons.is_empty() { "all are".to_owned() } else { reasons.join("; ") };
+        let kept = self.over_budget(&self.stages.available);
+        if !kept.is_empty() {
+            let percent = self.steered.policy.eject_max_percent.unwrap_or(100);
+            let (is, stays) = if kept.len() == 1 { ("is", "stays") } else { ("are", "stay") };
+            let kept = text::and(&kept);
+            why = format!("{why}; {kept} {is} down and {stays} in: `eject_max` is {percent}%");
+        }
+        why
+    }
+
+    /// Endpoints of the family in these pools that are down and stay in.
+    fn over_budget(&self, pools: &PoolSet) -> Vec<String> {
+        let pools = pools.iter().map(|idx| (&self.pools()[idx], &self.now.conditions[idx]));
+        let endpoints = pools.flat_map(|(pool, conditions)| pool.endpoints.iter().zip(conditions));
+        let kept = endpoints
+            .filter(|(it, condition)| condition.over_budget && self.is_of_family(&it.target));
+        kept.map(|(it, _)| it.target.to_string()).collect()
+    }
+
+    fn is_of_family(&self, target: &Target) -> bool {
+        match target {
+            Target::Address(address) => address.is_ipv4() == (self.now.family == Family::V4),
+            Target::Name(_) | Target::Alias(_) => true,
+        }
     }
 
     /// Why a pool cannot be answered from.
     fn unavailable(&self, pool: &Pool, conditions: &[Condition]) -> String {
         let pairs = || pool.endpoints.iter().zip(conditions);
         let family = self.now.family;
-        let is_of_family = |target: &Target| match target {
-            Target::Address(address) => address.is_ipv4() == (family == Family::V4),
-            Target::Name(_) | Target::Alias(_) => true,
-        };
         let mut of_family =
-            pairs().filter(|(it, condition)| is_of_family(&it.target) && condition.present);
+            pairs().filter(|(it, condition)| self.is_of_family(&it.target) && condition.present);
         let Some((first, _)) = of_family.clone().next() else {
             return format!("has no {}", family.rtype());
         };
-        if of_family.clone().all(|(_, condition)| condition.share == 0) {
+        if of_family.clone().all(|(_, condition)| condition.is_withdrawn()) {
             return "is withdrawn by an override or its region's dial".to_owned();
         }
-        if !of_family.any(|(_, condition)| condition.up && condition.share != 0) {
+        if !of_family.any(|(_, condition)| condition.up && !condition.is_withdrawn()) {
             return match &first.target {
                 Target::Alias(name) => format!("is {name}, which has nothing that is up"),
                 _ if pool.endpoints.len() == 1 => format!("is down: {} is", first.target),
@@ -188,7 +208,7 @@ impl Told<'_> {
             };
         }
         let weight = |only_up: bool| -> u64 {
-            let is_up = |it: &Condition| it.up && it.share != 0;
+            let is_up = |it: &Condition| it.up && !it.is_withdrawn();
             let counted = pairs().filter(|(_, it)| is_up(it) || !only_up && !it.up);
             counted.map(|(it, _)| u64::from(it.weight)).sum()
         };
@@ -281,6 +301,8 @@ impl Told<'_> {
             } else {
                 format!("by effective weight: {}", names.join(", "))
             };
+            let scaled = self.scaled(near);
+            let how = [how].into_iter().chain(scaled).collect::<Vec<_>>().join("; ");
             return match self.all_down() {
                 Some(why) => format!("nothing is left: {why}; {how}"),
                 None => how,
@@ -297,6 +319,29 @@ impl Told<'_> {
             }
             _ => "nothing may be answered".to_owned(),
         }
+    }
+
+    /// Pools that have less than their weight, and why.
+    fn scaled<'t>(&'t self, pools: &PoolSet) -> impl Iterator<Item = String> + 't {
+        let pools = *pools;
+        (0..self.pools().len()).filter(move |idx| pools.contains(*idx)).filter_map(|idx| {
+            let pool = &self.pools()[idx];
+            let condition = self.now.conditions[idx].iter().max_by_key(|it| it.share())?;
+            let dial = format!("its region's dial is at {} %", condition.dial);
+            let ramp = || {
+                let steps = pool.ramp.as_ref().map_or(0, |it| it.steps.len());
+                let step = pool.ramp.as_ref().map_or(0, |it| it.step(condition.ramp));
+                format!("it comes back, by step {step} of {steps} ({} %)", condition.ramp)
+            };
+            let why = match (condition.dial, condition.ramp) {
+                (100, 100) => return None,
+                (100, _) => ramp(),
+                (_, 100) => dial,
+                _ => format!("{dial}, and {}", ramp()),
+            };
+            let share = text::hundredths(condition.share());
+            Some(format!("{} has {share} of its weight: {why}", pool.name))
+        })
     }
 
     /// What `all_down` says, where it decided.
@@ -370,13 +415,9 @@ impl Told<'_> {
         let is_candidate = |pool: &Pool| possible(self.candidates).any(|it| it.pool == pool.name);
         let pools = pools.filter(move |(pool, _)| is_candidate(pool));
         let endpoints = pools.flat_map(|(pool, conditions)| pool.endpoints.iter().zip(conditions));
-        let is_of_family = |target: &Target| match target {
-            Target::Address(it) => it.is_ipv4() == (self.now.family == Family::V4),
-            _ => true,
-        };
         endpoints
             .filter(move |(it, condition)| {
-                (!condition.up || condition.share == 0) && is_of_family(&it.target)
+                (!condition.up || condition.is_withdrawn()) && self.is_of_family(&it.target)
             })
             .map(|(it, _)| it.target.to_string())
     }
@@ -420,16 +461,33 @@ impl Told<'_> {
         let why = if self.decision.footing != Footing::Healthy {
             format!("ttl_min: {}, so the answer changes any moment", self.decision.footing.as_str())
         } else if own < full {
-            let shaky: Vec<String> =
-                members.filter(|it| it.ttl < full).map(|it| it.target.clone()).collect();
-            let latest = if shaky.len() == 1 { "its latest probe" } else { "their latest probes" };
-            let s = text::and(&shaky);
+            let short = members.filter(|it| it.ttl < full).map(|it| it.target.clone());
             let rest = if most == full { format!("; without it {full} s") } else { String::new() };
-            format!("ttl_min with {s}: {latest} failed, and not enough good ones came since{rest}")
+            format!("ttl_min with {}{rest}", self.why_short(short.collect()))
         } else {
             "full: no change is in sight".to_owned()
         };
         (least, most, why)
+    }
+
+    /// Why the answers with these endpoints are short-lived.
+    fn why_short(&self, short: Vec<String>) -> String {
+        let all = PoolSet::where_(self.pools().len(), |_| true);
+        let over_budget = self.over_budget(&all);
+        let (kept, shaky): (Vec<_>, Vec<_>) =
+            short.into_iter().partition(|it| over_budget.contains(it));
+        let mut reasons = Vec::new();
+        if !shaky.is_empty() {
+            let latest = if shaky.len() == 1 { "its latest probe" } else { "their latest probes" };
+            let shaky = text::and(&shaky);
+            let good = "not enough good ones came since";
+            reasons.push(format!("{shaky}: {latest} failed, and {good}"));
+        }
+        if !kept.is_empty() {
+            let is = if kept.len() == 1 { "it is" } else { "they are" };
+            reasons.push(format!("{}: {is} down, and over the budget", text::and(&kept)));
+        }
+        reasons.join("; ")
     }
 
     /// The bits of the client's address for which all this is true, and why.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     limits::ALIAS_DEPTH_MAX,
     snapshot::{FamilyNow, Lead, Snapshot, Steered},
-    steer::{Condition, Decision, Lines, Outcome, Outlook, Pool, Target, choose},
+    steer::{Condition, Decision, Lines, Outcome, Outlook, Pool, Target, choose, over_budget},
     wire::Family,
 };
 
@@ -44,6 +44,16 @@ impl<'s> WhatIf<'s> {
         for (pool, conditions) in policy.pools.iter().zip(&mut conditions) {
             self.fail(pool, conditions, now.family, depth);
         }
+        // What is out, what is down and stays in, and what falls now: in this order.
+        let rank = |pool: usize, endpoint: usize| match now.conditions[pool][endpoint] {
+            Condition { over_budget: true, .. } => 1,
+            Condition { up: true, .. } => 2,
+            _ => 0,
+        };
+        for (pool, endpoint) in over_budget(policy, &conditions, rank) {
+            let it = &mut conditions[pool][endpoint];
+            *it = Condition { up: true, shaky: true, over_budget: true, ..*it };
+        }
         if conditions == *now.conditions {
             return now.clone();
         }
@@ -70,8 +80,10 @@ impl<'s> WhatIf<'s> {
                 },
                 _ => true,
             };
-            condition.up &= is_up && !is_down;
+            // What stays in is down, and may have room once others recover.
+            condition.up &= is_up && !is_down && !condition.over_budget;
             condition.shaky &= condition.up;
+            condition.over_budget = false;
         }
     }
 }

@@ -81,6 +81,17 @@ pub enum Verdict {
     Down,
 }
 
+impl Verdict {
+    /// What it is of what is good when this is bad.
+    pub(self) fn contrary(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
 /// What a probe asks of whom, and whether good is bad.
 pub type Question<'t> = (&'t Target, u16, &'t Kind, bool);
 

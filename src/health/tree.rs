@@ -63,6 +63,43 @@ impl Tree {
         Status { verdict, shaky }
     }
 
+    /// The verdict, and since when it is that, from those of the probes: as far as these say, which is
+    /// from their latest changes on. Unknown is what it has always been.
+    pub fn verdict_since<T: Copy + Ord>(
+        &self,
+        always: T,
+        of: &impl Fn(ProbeId) -> (Verdict, T),
+    ) -> (Verdict, T) {
+        let (count, members) = match self {
+            Self::Probe(id) => return of(*id),
+            Self::Not(member) => {
+                let (verdict, since) = member.verdict_since(always, of);
+                return (verdict.contrary(), since);
+            }
+            Self::All(members) => (members.len(), members),
+            Self::Any(members) => (1, members),
+            Self::AtLeast(count, members) => (*count, members),
+        };
+        let members: Vec<(Verdict, T)> =
+            members.iter().map(|it| it.verdict_since(always, of)).collect();
+        let since = |verdict: Verdict| {
+            let its = members.iter().filter(|it| it.0 == verdict);
+            let mut since: Vec<T> = its.map(|it| it.1).collect();
+            since.sort_unstable();
+            since
+        };
+        let (up, down) = (since(Verdict::Up), since(Verdict::Down));
+        let enough_down = members.len() + 1 - count;
+        if count <= up.len() {
+            // The last that it took; none is needed where there are none.
+            (Verdict::Up, count.checked_sub(1).map_or(always, |idx| up[idx]))
+        } else if enough_down <= down.len() {
+            (Verdict::Down, down[enough_down - 1])
+        } else {
+            (Verdict::Unknown, always)
+        }
+    }
+
     /// The probes in it, each as often as it occurs.
     pub fn for_each_probe(&self, each: &mut impl FnMut(ProbeId)) {
         match self {
@@ -94,11 +131,7 @@ impl Tree {
             Self::Any(members) => at_least(1, members, of, shaky),
             Self::AtLeast(count, members) => at_least(*count, members, of, shaky),
             // What may go down under it may only bring it up.
-            Self::Not(member) => match member.verdict(of, Shaky::Up) {
-                Verdict::Up => Verdict::Down,
-                Verdict::Down => Verdict::Up,
-                Verdict::Unknown => Verdict::Unknown,
-            },
+            Self::Not(member) => member.verdict(of, Shaky::Up).contrary(),
         }
     }
 }

@@ -8,12 +8,15 @@ use std::{
 };
 
 use super::{
-    Overrides, Place,
+    Overrides, Place, Standing,
     alias::Aliases,
     decide::Decider,
     gone::Gone,
     latency::{Latencies, Refusal, Sample, kept},
     names::likes,
+    operator::apart,
+    returns::{Returns, Turns},
+    store::Known,
 };
 use crate::{
     compile::{Plan, PlannedName},
@@ -93,8 +96,8 @@ pub(super) struct LatestOutcome {
 #[derive(Debug)]
 pub struct State {
     pub(super) plan: Plan,
-    /// What each probe of the plan says.
-    statuses: Vec<Status>,
+    /// What each probe of the plan says, and since when its verdict is that.
+    statuses: Vec<Known>,
     /// What the latest execution of each came to, and when.
     latest_outcomes: Vec<Option<LatestOutcome>>,
     /// Each probe's place, by the address of its spec. A report names the very spec that was
@@ -117,6 +120,12 @@ pub struct State {
     /// By place: the number that names have in common which rest on the same probes by the same
     /// policy, so that they give the same; none: the name is decided by itself.
     pub(super) likes: Vec<Vec<Option<u32>>>,
+    /// Where pools that were down stand, and what stays in that is down.
+    pub(super) returns: Returns,
+    /// Names that an operator means by their names: these are decided by themselves.
+    pub(super) apart: HashSet<Place>,
+    /// How many names were decided by themselves for the latest snapshot.
+    pub(super) n_decided: usize,
     /// By owner: what a name whose `all_down` is `last_good` gave latest.
     pub(super) good: HashMap<Name, Arc<Steered>>,
     /// What the latest snapshot lacks.
@@ -163,6 +172,9 @@ impl State {
             latencies: Latencies::default(),
             overrides: Overrides::default(),
             likes: Vec::new(),
+            apart: HashSet::new(),
+            n_decided: 0,
+            returns: Returns::default(),
             good: HashMap::new(),
             stale: Stale::All,
             latest: Snapshot::default(),
@@ -173,13 +185,13 @@ impl State {
 
     /// Goes on from what was known before a restart, as far as `known` says so. To be called before
     /// anything is known otherwise.
-    pub fn restore(&mut self, known: impl Fn(&ProbeSpec) -> Option<Status>) {
-        for (spec, status) in self.plan.probes.iter().zip(&mut self.statuses) {
-            if let (Verdict::Unknown, Some(before)) = (status.verdict, known(spec)) {
-                *status = before;
+    pub fn restore(&mut self, known: impl Fn(&ProbeSpec) -> Option<Known>) {
+        for (spec, now) in self.plan.probes.iter().zip(&mut self.statuses) {
+            if let (Verdict::Unknown, Some(before)) = (now.0.verdict, known(spec)) {
+                *now = before;
             }
         }
-        let is_unknown = |it: &&Status| it.verdict == Verdict::Unknown;
+        let is_unknown = |it: &&Known| it.0.verdict == Verdict::Unknown;
         self.unknown = self.statuses.iter().filter(is_unknown).count();
         self.stale = Stale::All;
         if self.unknown == 0 {
@@ -257,6 +269,31 @@ impl State {
         }
     }
 
+    /// Goes on from where pools stood before a restart. To be called before anything is decided.
+    pub fn restore_ramps(&mut self, rows: Vec<(String, Standing)>) {
+        self.returns.restore(rows, &self.plan);
+    }
+
+    /// Has names decided anew of which a pool's step is over by `now`.
+    pub fn wake(&mut self, now: SystemTime) {
+        let due = self.returns.due(now, &self.plan);
+        if let Stale::Names(names) = &mut self.stale {
+            self.aliases.mark(&due, names);
+        }
+    }
+
+    /// What happened while names were decided, since this was asked for last.
+    pub fn take_turns(&mut self) -> Turns {
+        self.returns.take_turns()
+    }
+
+    /// How many names were decided by themselves for the latest snapshot; the others are as one of
+    /// those.
+    #[must_use]
+    pub fn n_decided(&self) -> usize {
+        self.n_decided
+    }
+
     /// The number of the latest snapshot.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -295,6 +332,12 @@ impl State {
     /// What the probe at `id` says.
     #[must_use]
     pub fn status(&self, id: ProbeId) -> Status {
+        self.known(id).0
+    }
+
+    /// What the probe at `id` says, and since when its verdict is that.
+    #[must_use]
+    pub fn known(&self, id: ProbeId) -> Known {
         self.statuses[id.idx()]
     }
 
@@ -306,7 +349,7 @@ impl State {
         let known: HashMap<_, _> = known.collect();
         let stay: HashSet<_> = plan.probes.iter().cloned().collect();
         let gone = known.iter().filter(|(spec, _)| !stay.contains(**spec));
-        let gone = Gone::of(gone.map(|(spec, (status, _))| (&***spec, **status)));
+        let gone = Gone::of(gone.map(|(spec, (known, _))| (&***spec, **known)));
         let mut statuses = Vec::with_capacity(plan.probes.len());
         let mut latest_outcomes = Vec::with_capacity(plan.probes.len());
         for spec in &mut plan.probes {
@@ -316,7 +359,7 @@ impl State {
                     *spec = Arc::clone(before);
                     (**status, (*outcome).clone())
                 }
-                None => (gone.status(spec), None),
+                None => (gone.known(spec), None),
             };
             statuses.push(status);
             latest_outcomes.push(outcome);
@@ -332,8 +375,10 @@ impl State {
         self.latencies.set_regions(regions(&plan));
         self.aliases = Aliases::of(&plan);
         self.likes = likes(&plan);
+        self.returns.reload(&self.plan, &plan);
+        self.apart = apart(&plan, &self.overrides);
         self.users = users(&plan);
-        self.unknown = statuses.iter().filter(|it| it.verdict == Verdict::Unknown).count();
+        self.unknown = statuses.iter().filter(|it| it.0.verdict == Verdict::Unknown).count();
         self.statuses = statuses;
         self.latest_outcomes = latest_outcomes;
         self.plan = plan;
@@ -349,13 +394,13 @@ impl State {
         };
         let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };
         self.latest_outcomes[id.idx()] = Some(outcome);
-        let before = self.statuses[id.idx()];
+        let (before, since) = self.statuses[id.idx()];
         if before == report.status {
             return (Vec::new(), 0);
         }
         let has_turned = before.verdict != report.status.verdict;
         let verdicts_before = if has_turned { self.verdicts(id) } else { Vec::new() };
-        self.statuses[id.idx()] = report.status;
+        self.statuses[id.idx()] = (report.status, if has_turned { report.at } else { since });
         // What a blind prober finds may leave it unknown.
         self.unknown += usize::from(report.status.verdict == Verdict::Unknown);
         self.unknown -= usize::from(before.verdict == Verdict::Unknown);
@@ -425,7 +470,7 @@ impl State {
 
     /// What the probes of an endpoint say together.
     pub(super) fn verdict(&self, probes: &Tree) -> Status {
-        probes.status(&|id| self.statuses[id.idx()])
+        probes.status(&|id| self.status(id))
     }
 }
 

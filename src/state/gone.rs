@@ -2,30 +2,35 @@
 //!
 //! Not here: what a probe that stays keeps (`apply`).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::SystemTime,
+};
 
+use super::store::Known;
 use crate::health::{self, ProbeSpec, Status, Verdict};
 
 /// What the probes said that a reload took away. What a check that stays says is its own.
 #[derive(Default)]
 pub(super) struct Gone<'s> {
-    by_question: HashMap<health::Question<'s>, Status>,
-    by_target: HashMap<(&'s health::Target, u16, Option<&'s str>), Status>,
+    by_question: HashMap<health::Question<'s>, Known>,
+    by_target: HashMap<(&'s health::Target, u16, Option<&'s str>), Known>,
     /// Targets whose latest probe failed.
     failing: HashSet<&'s health::Target>,
 }
 
 impl<'s> Gone<'s> {
-    pub(super) fn of(probes: impl Iterator<Item = (&'s ProbeSpec, Status)>) -> Self {
+    pub(super) fn of(probes: impl Iterator<Item = (&'s ProbeSpec, Known)>) -> Self {
         let mut gone = Self::default();
-        for (spec, status) in probes {
+        for (spec, known) in probes {
+            let (status, _) = known;
             let is_down = status.verdict == Verdict::Down;
             for last in [
-                gone.by_question.entry(spec.question()).or_insert(status),
-                gone.by_target.entry(asked(spec)).or_insert(status),
+                gone.by_question.entry(spec.question()).or_insert(known),
+                gone.by_target.entry(asked(spec)).or_insert(known),
             ] {
                 if is_down {
-                    *last = status;
+                    *last = known;
                 }
             }
             if (is_down || status.shaky) && !matches!(spec.kind, health::Kind::Push(_)) {
@@ -39,9 +44,9 @@ impl<'s> Gone<'s> {
     /// before it said holds: who edits `every` in an outage does not bring what is down back. Else
     /// nothing is known, but that a change may be in sight if the target failed when something else
     /// was asked: an answer that holds a dead address again for a moment is not to be kept for long.
-    pub(super) fn status(&self, spec: &ProbeSpec) -> Status {
+    pub(super) fn known(&self, spec: &ProbeSpec) -> Known {
         let shaky = self.failing.contains(&spec.target);
-        let unknown = Status { verdict: Verdict::Unknown, shaky };
+        let unknown = (Status { verdict: Verdict::Unknown, shaky }, SystemTime::UNIX_EPOCH);
         let same = self.by_question.get(&spec.question());
         same.or_else(|| self.by_target.get(&asked(spec))).copied().unwrap_or(unknown)
     }

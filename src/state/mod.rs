@@ -24,6 +24,8 @@
 mod apply;
 pub mod journal;
 mod overrides;
+mod ramp;
+mod returns;
 mod alias;
 mod decide;
 mod gone;
@@ -37,7 +39,9 @@ mod report;
 pub use apply::{Change, Effects, Event, State};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
-pub use report::{CheckReport, EndpointReport, RegionReport, RegionState};
+pub use ramp::{Seen, Standing};
+pub use report::{CheckReport, EndpointReport, RampReport, RegionReport, RegionState};
+pub use returns::Turns;
 
 use crate::ids::{SteeredId, ZoneId};
 

@@ -3,6 +3,8 @@
 //! ```text
 //!   stale names -> the names that they lead to first -> conditions -> Decider -> what differs
 //!                   '-- one of those that cannot but give the same: as it
+//!
+//!   conditions: what probes and aliases say -> the operator's word -> the budget -> the ramps
 //! ```
 //!
 //! Not here: when a name is decided anew (`apply`), and how (`decide`).
@@ -10,31 +12,51 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::SystemTime,
 };
 
-use super::{Place, State, alias::AliasTo, apply::Stale, decide::Conditions, operator::Said};
+use super::{
+    Place, State,
+    alias::AliasTo,
+    apply::Stale,
+    decide::Conditions,
+    operator::Said,
+    returns::{Standings, standings_after},
+};
 use crate::{
     compile::{Plan, PlannedName},
     health::{Status, Tree, Verdict},
     ids::{SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
-    steer::{self, AllDown, Condition, Decision, Outcome, Target},
+    steer::{AllDown, Condition, Decision, Endpoint, Outcome, Pool, Target, over_budget},
     wire::{Family, Name},
 };
 
 /// What was decided for the next snapshot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fresh {
+    now: SystemTime,
     names: HashMap<Place, Arc<Steered>>,
-    /// By the number that like names have in common.
-    likes: HashMap<u32, Arc<Steered>>,
+    /// By the number that like names have in common, and where their pools stood.
+    likes: HashMap<(u32, Standings), Decided>,
+    /// How many names were decided by themselves.
+    n_decided: usize,
+}
+
+/// What was decided of a name.
+#[derive(Debug, Clone)]
+struct Decided {
+    steered: Arc<Steered>,
+    /// Where its pools stand.
+    standings: Standings,
 }
 
 impl State {
     /// The snapshot that follows the latest, if anything in it differs.
-    pub fn snapshot(&mut self) -> Option<Snapshot> {
+    pub fn snapshot(&mut self, now: SystemTime) -> Option<Snapshot> {
         let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
-        let mut fresh = Fresh::default();
+        let (names, likes) = (HashMap::new(), HashMap::new());
+        let mut fresh = Fresh { now, names, likes, n_decided: 0 };
         let mut next = match stale {
             Stale::All => {
                 let zones = (0..self.plan.zones.len()).map(ZoneId::at);
@@ -48,11 +70,12 @@ impl State {
                 for place in &names {
                     self.decide(*place, Some(&names), &mut fresh);
                 }
-                let changes = self.differing(fresh);
+                let changes = self.differing(&fresh);
                 (!changes.is_empty()).then(|| self.latest.with(changes))
             }
         };
         self.decider.sweep();
+        self.n_decided = fresh.n_decided;
         if let Some(next) = &mut next {
             next.measured = Arc::clone(self.decider.measured());
             self.latest = next.clone();
@@ -68,14 +91,14 @@ impl State {
 
     /// Those names that give something else than they did. Many names may have changed in the same
     /// way: what gave way to what is compared once.
-    fn differing(&self, fresh: Fresh) -> Vec<(ZoneId, SteeredId, Arc<Steered>)> {
+    fn differing(&self, fresh: &Fresh) -> Vec<(ZoneId, SteeredId, Arc<Steered>)> {
         let mut compared: HashMap<(usize, usize), bool> = HashMap::new();
         let mut differs = |zone: ZoneId, id: SteeredId, now: &Arc<Steered>| {
             let before = &self.latest.zones()[zone.idx()].steered[id.idx()];
             let key = (Arc::as_ptr(before).addr(), Arc::as_ptr(now).addr());
             *compared.entry(key).or_insert_with(|| !before.is_same(now))
         };
-        let changes = fresh.names.into_iter().map(|((zone, id), it)| (zone, id, it));
+        let changes = fresh.names.iter().map(|((zone, id), it)| (*zone, *id, Arc::clone(it)));
         changes.filter(|(zone, id, it)| differs(*zone, *id, it)).collect()
     }
 
@@ -94,11 +117,12 @@ impl State {
             let (zone, id) = place;
             return Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
         }
+        let stood = self.returns.standings(place);
+        let like = self.likes[place.0.idx()][place.1.idx()];
         // An operator may mean one name and not its likes.
-        let like = self.likes[place.0.idx()][place.1.idx()].filter(|_| self.overrides.is_empty());
-        if let Some(steered) = like.and_then(|it| fresh.likes.get(&it)).cloned() {
-            fresh.names.insert(place, Arc::clone(&steered));
-            return steered;
+        let like = like.filter(|_| !self.apart.contains(&place)).map(|it| (it, stood.clone()));
+        if let Some(decided) = like.as_ref().and_then(|it| fresh.likes.get(it)).cloned() {
+            return self.take_down(place, decided, fresh);
         }
         let targets: HashMap<Name, Arc<Steered>> = self
             .aliases
@@ -106,44 +130,103 @@ impl State {
             .into_iter()
             .map(|(name, target)| (name, self.decide(target, stale, fresh)))
             .collect();
-        let steered = self.decide_one(place, &targets);
-        fresh.names.insert(place, Arc::clone(&steered));
+        let decided = self.decide_one(place, &targets, stood, fresh.now);
+        fresh.n_decided += 1;
         if let Some(like) = like {
-            fresh.likes.insert(like, Arc::clone(&steered));
+            fresh.likes.insert(like, decided.clone());
         }
+        self.take_down(place, decided, fresh)
+    }
+
+    /// Takes down what was decided of a name, be it for another like it.
+    fn take_down(&mut self, place: Place, decided: Decided, fresh: &mut Fresh) -> Arc<Steered> {
+        let Decided { steered, standings } = decided;
+        let name = &self.plan.zones[place.0.idx()].steered[place.1.idx()];
+        self.returns.stand(place, name, standings, fresh.now);
+        self.returns.keep_in(name, &steered);
+        fresh.names.insert(place, Arc::clone(&steered));
         steered
     }
 
-    fn decide_one(&mut self, place: Place, targets: &HashMap<Name, Arc<Steered>>) -> Arc<Steered> {
+    fn decide_one(
+        &mut self,
+        place: Place,
+        targets: &HashMap<Name, Arc<Steered>>,
+        stood: Standings,
+        now: SystemTime,
+    ) -> Decided {
         let name = self.name(place);
         let policy = Arc::clone(&name.policy);
-        let conditions = |family: &Family| -> Conditions {
-            let said = Said::of(&self.overrides, &name.owner);
-            let pools = policy.pools.iter().zip(&name.probes);
-            pools
-                .map(|(pool, probes)| {
-                    let endpoints = pool.endpoints.iter().zip(probes);
-                    endpoints
-                        .map(|(endpoint, probes)| {
-                            let target = &endpoint.target;
-                            let status = self.verdict(probes);
-                            let condition = self.condition(target, *family, status, targets);
-                            said.over(pool, endpoint, condition)
-                        })
-                        .collect()
-                })
-                .collect()
-        };
-        let conditions = policy.families().iter().map(conditions).collect();
+        let said = Said::of(&self.overrides, &name.owner);
+        let of_family = |family: &Family| self.conditions(name, *family, &said, targets);
+        let mut conditions: Vec<Conditions> = policy.families().iter().map(of_family).collect();
         let is_known = |probes: &Tree| self.verdict(probes).verdict != Verdict::Unknown;
         let is_ready = !self.warming || name.probes.iter().flatten().all(is_known);
+        let standings = match (policy.has_ramp(), is_ready) {
+            (false, _) => None,
+            // Nobody was given anything yet.
+            (true, false) => stood,
+            (true, true) => standings_after(name, &said, &conditions, stood.as_deref(), now),
+        };
+        for pools in &mut conditions {
+            for (pool, standing) in pools.iter_mut().zip(standings.iter().flat_map(|it| &**it)) {
+                for it in pool {
+                    it.ramp = standing.percent();
+                }
+            }
+        }
         let owner = name.owner.clone();
         let before = self.good.get(&owner).cloned();
         let steered = self.decider.steered(&policy, conditions, is_ready, before.as_deref());
         if policy.all_down == AllDown::LastGood {
             self.good.insert(owner, Arc::clone(&steered));
         }
-        steered
+        Decided { steered, standings }
+    }
+
+    /// What is known of the endpoints of a name for a family, with the operator's word over it, and
+    /// within the budget.
+    fn conditions(
+        &self,
+        name: &PlannedName,
+        family: Family,
+        said: &Said<'_>,
+        targets: &HashMap<Name, Arc<Steered>>,
+    ) -> Conditions {
+        let pools = name.policy.pools.iter().zip(&name.probes);
+        let of_pool = |(pool, probes): (&Pool, &Vec<Tree>)| {
+            let of_endpoint = |(endpoint, probes): (&Endpoint, &Tree)| {
+                let status = self.verdict(probes);
+                let seen = self.condition(&endpoint.target, family, status, targets);
+                said.over(pool, endpoint, seen)
+            };
+            pool.endpoints.iter().zip(probes).map(of_endpoint).collect()
+        };
+        let mut conditions: Conditions = pools.map(of_pool).collect();
+        let since = |pool, endpoint| self.down_since(name, pool, endpoint);
+        for (pool, endpoint) in over_budget(&name.policy, &conditions, since) {
+            let it = &mut conditions[pool][endpoint];
+            *it = Condition { up: true, shaky: true, over_budget: true, ..*it };
+        }
+        conditions
+    }
+
+    /// Since when an endpoint is down; one that is another name, since the last of that was.
+    fn down_since(&self, name: &PlannedName, pool: usize, endpoint: usize) -> SystemTime {
+        let always = SystemTime::UNIX_EPOCH;
+        let Target::Alias(target) = &name.policy.pools[pool].endpoints[endpoint].target else {
+            let known = |id| {
+                let (status, since) = self.known(id);
+                (status.verdict, since)
+            };
+            return name.probes[pool][endpoint].verdict_since(always, &known).1;
+        };
+        let Some(AliasTo::Steered(place)) = self.aliases.to(target) else { return always };
+        let target = self.name(place);
+        let pools = target.policy.pools.iter().enumerate();
+        let places = pools.flat_map(|(pool, it)| (0..it.endpoints.len()).map(move |at| (pool, at)));
+        let since = places.map(|(pool, endpoint)| self.down_since(target, pool, endpoint));
+        since.max().unwrap_or(always)
     }
 
     /// What is known of an endpoint for a family: of an alias, whether its name has anything healthy.
@@ -156,7 +239,7 @@ impl State {
     ) -> Condition {
         let is_up = verdict != Verdict::Down;
         let Target::Alias(name) = target else {
-            return Condition { present: true, up: is_up, shaky, share: 100 };
+            return Condition::seen(is_up, shaky);
         };
         let (present, up) = match (targets.get(name), self.aliases.to(name)) {
             (Some(steered), _) => steered.family(family).map_or((false, false), |it| {
@@ -169,7 +252,7 @@ impl State {
             }
             (None, _) => (false, false),
         };
-        Condition { present, up: up && is_up, shaky, share: 100 }
+        Condition { present, ..Condition::seen(up && is_up, shaky) }
     }
 }
 
@@ -185,7 +268,7 @@ pub(super) fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
     for zone in &plan.zones {
         let mut zone_likes = Vec::with_capacity(zone.steered.len());
         for PlannedName { policy, probes, .. } in &zone.steered {
-            let is_alias = |it: &steer::Endpoint| matches!(it.target, Target::Alias(_));
+            let is_alias = |it: &Endpoint| matches!(it.target, Target::Alias(_));
             let has_alias = policy.pools.iter().any(|pool| pool.endpoints.iter().any(is_alias));
             let is_single = has_alias || policy.all_down == AllDown::LastGood;
             zone_likes.push((!is_single).then(|| {

@@ -3,9 +3,11 @@
 //!
 //! Not here: what they are (`overrides`), and who sets them (`app`, `api`).
 
+use std::collections::HashSet;
+
 use super::{Endpoint as Meant, Override, Overrides, Place, State, Word, apply::Stale};
 use crate::{
-    compile::PlannedName,
+    compile::{Plan, PlannedName},
     ids::{SteeredId, ZoneId},
     steer::{Class, Condition, Endpoint, Outcome, Pool, choose},
     wire::{Family, Name},
@@ -29,24 +31,34 @@ impl<'s> Said<'s> {
         if self.overrides.is_empty() {
             return seen;
         }
-        let share = self.overrides.percent(pool.region.as_deref());
+        let dial = self.overrides.percent(pool.region.as_deref());
         match self.word(pool, endpoint).map(|it| it.word) {
-            None => Condition { share, ..seen },
-            Some(Word::Up) => Condition { up: true, shaky: false, share, ..seen },
-            Some(Word::Down) => Condition { up: false, shaky: false, share: 0, ..seen },
-            Some(Word::Drain) => Condition { up: true, shaky: false, share: 0, ..seen },
+            None => Condition { dial, ..seen },
+            Some(Word::Up) => Condition { up: true, shaky: false, dial, ..seen },
+            Some(Word::Down) => Condition { up: false, shaky: false, dial: 0, ..seen },
+            Some(Word::Drain) => Condition { up: true, shaky: false, dial: 0, ..seen },
         }
     }
 
     /// The override that holds for an endpoint.
     pub(super) fn word(&self, pool: &Pool, endpoint: &Endpoint) -> Option<&'s Override> {
+        if !self.overrides.has_words() {
+            return None;
+        }
         let address = endpoint.target.to_string();
-        self.overrides.of(&Meant {
-            name: &self.owner,
-            pool: &pool.name,
-            region: pool.region.as_deref(),
-            address: bare(&address),
-        })
+        self.overrides.of(&self.meant(pool, &address))
+    }
+
+    /// Whether some override is about an endpoint because of the name that it is of.
+    fn is_by_name(&self, pool: &Pool, endpoint: &Endpoint) -> bool {
+        let address = endpoint.target.to_string();
+        let meant = self.meant(pool, &address);
+        self.overrides.iter().any(|it| it.target.means_by_name(&meant))
+    }
+
+    fn meant<'m>(&'m self, pool: &'m Pool, address: &'m str) -> Meant<'m> {
+        let region = pool.region.as_deref();
+        Meant { name: &self.owner, pool: &pool.name, region, address: bare(address) }
     }
 }
 
@@ -88,6 +100,7 @@ impl State {
     /// Takes what the operators say.
     pub(super) fn hear(&mut self, next: Overrides) {
         let concerned = self.concerned_places(&next);
+        self.apart = apart(self.plan(), &next);
         self.overrides = next;
         if let Stale::Names(names) = &mut self.stale {
             self.aliases.mark(&concerned, names);
@@ -101,7 +114,7 @@ impl State {
                 let before = Said::of(&self.overrides, &name.owner);
                 let after = Said::of(next, &name.owner);
                 let differs = |pool: &Pool, endpoint: &Endpoint| {
-                    let seen = Condition { present: true, up: true, shaky: true, share: 100 };
+                    let seen = Condition::seen(true, true);
                     before.over(pool, endpoint, seen) != after.over(pool, endpoint, seen)
                         || before.word(pool, endpoint).map(|it| it.id)
                             != after.word(pool, endpoint).map(|it| it.id)
@@ -118,7 +131,7 @@ impl State {
     /// Whether some clients of a name get nothing of a family that it has, even if all were up.
     fn leaves_nothing(&self, name: &PlannedName, overrides: &Overrides) -> bool {
         let said = Said::of(overrides, &name.owner);
-        let seen = Condition { present: true, up: true, shaky: false, share: 100 };
+        let seen = Condition::seen(true, false);
         let conditions: Vec<Vec<Condition>> = name
             .policy
             .pools
@@ -133,6 +146,26 @@ impl State {
         let families = name.policy.families();
         view.classes().iter().any(|class| families.iter().any(|it| gets_nothing(class, *it)))
     }
+}
+
+/// The names that the operators mean by their names: what they say of others that have the same pools,
+/// they do not say of these.
+pub(super) fn apart(plan: &Plan, overrides: &Overrides) -> HashSet<Place> {
+    let mut apart = HashSet::new();
+    if !overrides.has_words() {
+        return apart;
+    }
+    for (zone, planned) in (0..).map(ZoneId).zip(&plan.zones) {
+        for (id, name) in (0..).map(SteeredId).zip(&planned.steered) {
+            let said = Said::of(overrides, &name.owner);
+            let is_meant = |pool: &Pool, it: &Endpoint| said.is_by_name(pool, it);
+            let mut pools = name.policy.pools.iter();
+            if pools.any(|pool| pool.endpoints.iter().any(|it| is_meant(pool, it))) {
+                apart.insert((zone, id));
+            }
+        }
+    }
+    apart
 }
 
 /// A name without its final dot.

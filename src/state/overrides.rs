@@ -134,6 +134,12 @@ impl Overrides {
         self.words.is_empty() && self.dials.is_empty()
     }
 
+    /// Whether there is an override.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     /// The override with this id.
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<&Override> {
@@ -191,14 +197,27 @@ impl Pattern {
     /// Whether an endpoint is meant.
     #[must_use]
     pub fn means(&self, endpoint: &Endpoint<'_>) -> bool {
-        let Endpoint { name, pool, region, address } = endpoint;
-        let is = |text: &str| matches(self.0.as_bytes(), text.to_lowercase().as_bytes());
-        region.is_some_and(is)
-            || is(pool)
-            || is(name)
-            || is(address)
-            || is(&format!("{name}/{pool}"))
-            || is(&format!("{name}/{pool}/{address}"))
+        self.means_in_any_name(endpoint) || self.means_in_this_name(endpoint)
+    }
+
+    /// Whether an endpoint is meant because of the name that it is of, and would not be in another.
+    #[must_use]
+    pub fn means_by_name(&self, endpoint: &Endpoint<'_>) -> bool {
+        !self.means_in_any_name(endpoint) && self.means_in_this_name(endpoint)
+    }
+
+    fn means_in_any_name(&self, Endpoint { pool, region, address, .. }: &Endpoint<'_>) -> bool {
+        region.is_some_and(|it| self.is(it)) || self.is(pool) || self.is(address)
+    }
+
+    fn means_in_this_name(&self, Endpoint { name, pool, address, .. }: &Endpoint<'_>) -> bool {
+        self.is(name)
+            || self.is(&format!("{name}/{pool}"))
+            || self.is(&format!("{name}/{pool}/{address}"))
+    }
+
+    fn is(&self, text: &str) -> bool {
+        matches(self.0.as_bytes(), text.to_lowercase().as_bytes())
     }
 }
 

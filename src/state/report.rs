@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Override, State, Word, operator::Said};
+use super::{Override, Place, Standing, State, Word, operator::Said, returns::names};
 use crate::{
     compile::PlannedName,
     health::{Outcome, Tree, Verdict},
@@ -34,12 +34,29 @@ pub struct EndpointReport {
     pub shaky: bool,
     /// Its share of the pool, as its operator wrote it.
     pub weight: u32,
-    /// Its share of the pool now, scaled by the region's dial.
+    /// Its share of the pool now, scaled by the region's dial and the pool's ramp.
     pub effective_weight: f64,
     /// The operator's word over the verdict.
     pub said: Option<Override>,
+    /// Whether it is down and stays in, because enough of the name is out.
+    pub over_budget: bool,
+    /// How far its pool has come back, while it comes back in steps.
+    pub ramp: Option<RampReport>,
     /// Each check of it.
     pub checks: Vec<CheckReport>,
+}
+
+/// How far a pool has come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RampReport {
+    /// The number of the step, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// Percent of its weight that the pool gets.
+    pub percent: u8,
+    /// When the next is due; none: something holds this one.
+    pub next: Option<SystemTime>,
 }
 
 /// A check of an endpoint.
@@ -64,6 +81,10 @@ pub struct RegionReport {
     pub dial: u8,
     /// What its endpoints are together.
     pub state: RegionState,
+    /// How many pools come back in steps.
+    pub returning: usize,
+    /// How many endpoints are down and stay in.
+    pub over_budget: usize,
 }
 
 /// Endpoints of a region.
@@ -72,6 +93,8 @@ struct Counts {
     up: usize,
     drained: usize,
     all: usize,
+    returning: usize,
+    over_budget: usize,
 }
 
 /// What the endpoints of a region are together.
@@ -92,11 +115,15 @@ impl State {
     #[must_use]
     pub fn endpoints(&self, only: Option<&Name>) -> Vec<EndpointReport> {
         let mut reports = Vec::new();
-        for name in self.names().filter(|it| only.is_none_or(|only| it.owner == *only)) {
-            let pools = name.policy.pools.iter().zip(&name.probes);
-            for (pool, probes) in pools {
+        for (place, name) in self.names() {
+            if only.is_some_and(|only| name.owner != *only) {
+                continue;
+            }
+            let standings = self.returns.standings(place);
+            for (idx, (pool, probes)) in name.policy.pools.iter().zip(&name.probes).enumerate() {
+                let ramp = standings.as_ref().and_then(|it| RampReport::of(pool, it[idx]));
                 for (endpoint, probes) in pool.endpoints.iter().zip(probes) {
-                    reports.push(self.endpoint(name, pool, endpoint, probes));
+                    reports.push(self.endpoint(name, pool, (endpoint, probes), ramp.clone()));
                 }
             }
         }
@@ -108,44 +135,52 @@ impl State {
     pub fn regions(&self) -> Vec<RegionReport> {
         let declared = self.plan().regions.iter().map(|it| (&**it, Counts::default()));
         let mut counts: BTreeMap<&str, Counts> = declared.collect();
-        for name in self.names() {
+        for (place, name) in self.names() {
             let said = Said::of(self.overrides(), &name.owner);
-            for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
+            let standings = self.returns.standings(place);
+            for (idx, (pool, probes)) in name.policy.pools.iter().zip(&name.probes).enumerate() {
                 let Some(region) = &pool.region else { continue };
                 let counts = counts.entry(region).or_default();
+                let ramp = standings.as_ref().and_then(|it| RampReport::of(pool, it[idx]));
+                counts.returning += usize::from(ramp.is_some());
                 for (endpoint, probes) in pool.endpoints.iter().zip(probes) {
                     let up = self.verdict(probes).verdict != Verdict::Down;
-                    let seen = Condition { present: true, up, shaky: false, share: 100 };
+                    let seen = Condition::seen(up, false);
                     let word = said.word(pool, endpoint).map(|it| it.word);
                     counts.up += usize::from(said.over(pool, endpoint, seen).up);
                     counts.drained += usize::from(word == Some(Word::Drain));
+                    let over_budget =
+                        self.returns.is_over_budget(&name.owner, &pool.name, &endpoint.target);
+                    counts.over_budget += usize::from(over_budget);
                     counts.all += 1;
                 }
             }
         }
-        let report = |(name, Counts { up, drained, all }): (&str, Counts)| RegionReport {
+        let report = |(name, counts): (&str, Counts)| RegionReport {
             name: name.into(),
             dial: self.overrides().percent(Some(name)),
-            state: match up {
-                _ if 0 < all && drained == all => RegionState::Drain,
-                _ if up == all => RegionState::Up,
-                0 => RegionState::Down,
+            state: match counts {
+                Counts { drained, all, .. } if 0 < all && drained == all => RegionState::Drain,
+                Counts { up, all, .. } if up == all => RegionState::Up,
+                Counts { up: 0, .. } => RegionState::Down,
                 _ => RegionState::Mixed,
             },
+            returning: counts.returning,
+            over_budget: counts.over_budget,
         };
         counts.into_iter().map(report).collect()
     }
 
-    fn names(&self) -> impl Iterator<Item = &PlannedName> {
-        self.plan().zones.iter().flat_map(|zone| &zone.steered)
+    fn names(&self) -> impl Iterator<Item = (Place, &PlannedName)> {
+        names(self.plan())
     }
 
     fn endpoint(
         &self,
         name: &PlannedName,
         pool: &Pool,
-        endpoint: &Endpoint,
-        probes: &Tree,
+        (endpoint, probes): (&Endpoint, &Tree),
+        ramp: Option<RampReport>,
     ) -> EndpointReport {
         let status = self.verdict(probes);
         let mut ids = Vec::new();
@@ -155,8 +190,10 @@ impl State {
         ids.retain(|id| told.insert(*id));
         let up = status.verdict != Verdict::Down;
         let said = Said::of(self.overrides(), &name.owner);
-        let seen = Condition { present: true, up, shaky: status.shaky, share: 100 };
+        let seen = Condition::seen(up, status.shaky);
         let over = said.over(pool, endpoint, seen);
+        let over_budget = self.returns.is_over_budget(&name.owner, &pool.name, &endpoint.target);
+        let percent = ramp.as_ref().map_or(100, |it| it.percent);
         EndpointReport {
             name: name.owner.clone(),
             pool: pool.name.clone(),
@@ -165,12 +202,15 @@ impl State {
             verdict: status.verdict,
             shaky: status.shaky,
             weight: endpoint.weight,
-            effective_weight: if over.up {
-                f64::from(endpoint.weight) * f64::from(over.share) / 100.0
+            effective_weight: if over.up || over_budget {
+                let share = u32::from(over.dial) * u32::from(percent);
+                f64::from(endpoint.weight) * f64::from(share) / 10_000.0
             } else {
                 0.0
             },
             said: said.word(pool, endpoint).cloned(),
+            over_budget,
+            ramp,
             checks: ids.into_iter().map(|id| self.check(id)).collect(),
         }
     }
@@ -183,5 +223,19 @@ impl State {
             verdict: self.status(id).verdict,
             latest: latest.map(|it| (it.outcome.clone(), it.at)),
         }
+    }
+}
+
+impl RampReport {
+    /// None: the pool is not on its way back.
+    fn of(pool: &Pool, standing: Standing) -> Option<Self> {
+        let ramp = pool.ramp.as_ref()?;
+        let (Standing::Step(percent, _) | Standing::Held(percent)) = standing else { return None };
+        Some(Self {
+            step: ramp.step(percent),
+            steps: ramp.steps.len(),
+            percent,
+            next: standing.next(pool.ramp.as_ref()),
+        })
     }
 }

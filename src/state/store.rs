@@ -33,7 +33,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Dial, Override,
+    Dial, Override, Standing,
     journal::{Entry, Journal},
 };
 use crate::{
@@ -49,18 +49,23 @@ pub const FILE: &str = "state.redb";
 /// What was kept.
 #[derive(Debug, Default, PartialEq)]
 pub struct Kept {
-    verdicts: HashMap<VerdictKey, Status>,
+    verdicts: HashMap<VerdictKey, Known>,
     /// The overrides, by their ids.
     pub overrides: Vec<Override>,
     /// The last id that an override was given.
     pub override_id_last: u64,
     /// The dials, by region.
     pub dials: Vec<(String, Dial)>,
+    /// Where pools stand on their ramps, by [`pool_key`].
+    pub ramps: Vec<(String, Standing)>,
     /// The oldest first.
     pub events: Vec<Entry>,
     /// Rows of the latency table.
     pub latency: Vec<Row>,
 }
+
+/// What a probe says, and since when its verdict is that.
+pub type Known = (Status, SystemTime);
 
 /// A key and a value whose form is their owner's.
 pub type Row = (Box<[u8]>, Box<[u8]>);
@@ -109,7 +114,7 @@ pub struct Store {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
     /// By the address of each probe's spec, as a report names it.
-    probes: HashMap<usize, (VerdictKey, Status)>,
+    probes: HashMap<usize, (VerdictKey, Known)>,
 }
 
 #[derive(Debug, Default)]
@@ -121,10 +126,11 @@ struct Shared {
 /// What is still to be written, the latest of each.
 #[derive(Debug, Default)]
 struct Waiting {
-    verdicts: HashMap<VerdictKey, Status>,
+    verdicts: HashMap<VerdictKey, Known>,
     /// Verdicts of any others are to be forgotten.
     verdicts_known: Option<HashSet<VerdictKey>>,
     acts: Vec<(Vec<Act>, Answer)>,
+    ramps: HashMap<String, Standing>,
     events: VecDeque<Arc<Entry>>,
     latency: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     closing: bool,
@@ -135,14 +141,26 @@ type Answer = oneshot::Sender<Result<(), NotKept>>;
 impl Kept {
     /// What was known of a probe.
     #[must_use]
-    pub fn status(&self, spec: &ProbeSpec) -> Option<Status> {
+    pub fn known(&self, spec: &ProbeSpec) -> Option<Known> {
         self.verdicts.get(&VerdictKey::of(spec)).copied()
+    }
+
+    /// What a probe said.
+    #[must_use]
+    pub fn status(&self, spec: &ProbeSpec) -> Option<Status> {
+        self.known(spec).map(|(status, _)| status)
     }
 
     /// The journal, as far as it was kept.
     pub fn take_journal(&mut self) -> Journal {
         Journal::restored(std::mem::take(&mut self.events))
     }
+}
+
+/// How a pool of a name is called among the ramps.
+#[must_use]
+pub fn pool_key(name: impl fmt::Display, pool: &str) -> String {
+    format!("{name}/{pool}")
 }
 
 impl Store {
@@ -164,9 +182,9 @@ impl Store {
         Ok((Self { shared, writer: Some(writer), probes: HashMap::new() }, kept, aside))
     }
 
-    /// Keeps the verdicts of a plan's probes from now on, as `status` knows them, and forgets those of
+    /// Keeps the verdicts of a plan's probes from now on, as `known_now` has them, and forgets those of
     /// others.
-    pub fn watch(&mut self, probes: &[Arc<ProbeSpec>], status: impl Fn(ProbeId) -> Status) {
+    pub fn watch(&mut self, probes: &[Arc<ProbeSpec>], known_now: impl Fn(ProbeId) -> Known) {
         let before = std::mem::take(&mut self.probes);
         let mut known = HashSet::with_capacity(probes.len());
         let mut fresh = Vec::new();
@@ -175,7 +193,7 @@ impl Store {
             // The address alone may be that of another spec that is gone.
             let key = VerdictKey::of(spec);
             known.insert(key);
-            let now = status(ProbeId::at(idx));
+            let now = known_now(ProbeId::at(idx));
             if before.get(&address) != Some(&(key, now)) {
                 fresh.push((key, now));
             }
@@ -183,23 +201,33 @@ impl Store {
         }
         let mut waiting = self.lock();
         waiting.verdicts.retain(|key, _| known.contains(key));
-        waiting.verdicts.extend(fresh.into_iter().filter(|(_, it)| is_known(*it)));
+        waiting.verdicts.extend(fresh.into_iter().filter(|(_, it)| is_known(it.0)));
         waiting.verdicts_known = Some(known);
         drop(waiting);
         self.shared.changed.notify_one();
     }
 
-    /// Keeps what a probe says now, if that differs.
-    pub fn verdict(&mut self, spec: &Arc<ProbeSpec>, status: Status) {
-        let Some((key, before)) = self.probes.get_mut(&Arc::as_ptr(spec).addr()) else { return };
-        if *before == status || !is_known(status) {
+    /// Keeps what a probe says now, `at` this time, if that differs.
+    pub fn verdict(&mut self, spec: &Arc<ProbeSpec>, status: Status, at: SystemTime) {
+        let Some((key, known)) = self.probes.get_mut(&Arc::as_ptr(spec).addr()) else { return };
+        let (before, since) = *known;
+        if before == status || !is_known(status) {
             return;
         }
-        *before = status;
+        let now = (status, if before.verdict == status.verdict { since } else { at });
+        *known = now;
         let key = *key;
         self.put(|waiting| {
-            waiting.verdicts.insert(key, status);
+            waiting.verdicts.insert(key, now);
         });
+    }
+
+    /// Keeps where pools stand on their ramps; the keys are of [`pool_key`]. One that is full is
+    /// forgotten, and so is to be called full when it is no more.
+    pub fn ramps(&self, standings: Vec<(String, Standing)>) {
+        if !standings.is_empty() {
+            self.put(|waiting| waiting.ramps.extend(standings));
+        }
     }
 
     /// Keeps an event.
@@ -289,10 +317,11 @@ impl Shared {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        let Self { verdicts, verdicts_known, acts, events, latency, closing: _ } = self;
+        let Self { verdicts, verdicts_known, acts, ramps, events, latency, closing: _ } = self;
         verdicts.is_empty()
             && verdicts_known.is_none()
             && acts.is_empty()
+            && ramps.is_empty()
             && events.is_empty()
             && latency.is_empty()
     }
@@ -314,6 +343,9 @@ impl Waiting {
             }
         }
         self.verdicts_known = self.verdicts_known.take().or(older.verdicts_known);
+        for (pool, standing) in older.ramps {
+            self.ramps.entry(pool).or_insert(standing);
+        }
         for entry in older.events.into_iter().rev() {
             if self.events.len() < EVENTS_KEPT_MAX {
                 self.events.push_front(entry);

@@ -12,8 +12,8 @@
 //! The most specific level that has an available pool wins. A fence ends the search at its level:
 //! what follows, `all_down` included, may give nothing but that level's pools.
 //!
-//! What the operator has withdrawn is in no stage, those of `all_down` included; a dial scales the
-//! weight of a pool.
+//! What the operator has withdrawn is in no stage, those of `all_down` included; a dial and a ramp
+//! scale the weight of a pool.
 //!
 //! # Tier
 //!
@@ -23,7 +23,7 @@
 
 use super::{
     AllDown, Candidate, Candidates, Class, Condition, Decision, Endpoint, Footing, Level, Member,
-    Outcome, Policy, Pool, PoolSet, Target,
+    Outcome, Policy, Pool, PoolSet, SHARE_WHOLE, Target,
 };
 use crate::{
     limits::TRICKLE_WHOLE,
@@ -115,7 +115,7 @@ impl Chooser<'_> {
     /// Whether the operator lets an endpoint of the family of a pool be answered.
     fn is_allowed(&self, pool: usize) -> bool {
         let pairs = self.policy.pools[pool].endpoints.iter().zip(&self.conditions[pool]);
-        pairs.into_iter().any(|it| 0 < it.1.share && self.is_of_family(it))
+        pairs.into_iter().any(|it| !it.1.is_withdrawn() && self.is_of_family(it))
     }
 
     /// Pools that clients of the class may ever be sent to: those of all levels up to a fence. Whom
@@ -133,18 +133,10 @@ impl Chooser<'_> {
     /// Whether enough of a pool is up, by endpoint weight over both address families, and one
     /// endpoint of the family is.
     fn is_up(&self, pool: usize) -> bool {
-        let Pool { endpoints, .. } = &self.policy.pools[pool];
-        let conditions = &self.conditions[pool];
-        assert_eq!(endpoints.len(), conditions.len());
-        let pairs = || endpoints.iter().zip(conditions);
-        let sum_of = |counts: fn(&Condition) -> bool| -> u64 {
-            pairs().filter(|it| counts(it.1)).map(|(it, _)| u64::from(it.weight)).sum()
-        };
-        // What is drained is no failure: the pool is as if it were not in it.
-        let all = sum_of(|it| !it.up || it.share != 0);
-        let up = sum_of(|it| it.up && it.share != 0);
-        let is_enough = all * u64::from(self.policy.min_up_percent.unwrap_or(0)) <= up * 100;
-        is_enough && pairs().any(|it| it.1.up && it.1.share != 0 && self.is_of_family(it))
+        let (conditions, pool) = (&self.conditions[pool], &self.policy.pools[pool]);
+        let mut pairs = pool.endpoints.iter().zip(conditions);
+        enough_is_up(pool, conditions, self.policy.min_up_percent)
+            && pairs.any(|it| it.1.up && !it.1.is_withdrawn() && self.is_of_family(it))
     }
 
     /// The stages from match to near, when `available` are.
@@ -219,7 +211,7 @@ impl Chooser<'_> {
         let is_allowed = |pool: u16, endpoint: u16| {
             let pool = self.conditions.get(usize::from(pool));
             let condition = pool.and_then(|it| it.get(usize::from(endpoint)));
-            condition.is_some_and(|it| it.share != 0)
+            condition.is_some_and(|it| !it.is_withdrawn())
         };
         let mut pools: Vec<Candidate> = candidates.pools.to_vec();
         for pool in &mut pools {
@@ -253,13 +245,16 @@ impl Chooser<'_> {
     /// The candidates that the stages left, each with those endpoints of the family for which `ttl`
     /// gives one.
     fn candidates(&self, stages: &Stages, ttl: impl Fn(Condition) -> Option<u32>) -> Candidates {
-        // A dial counts only where there is one, so that weights are those of the file elsewhere.
-        let is_dialed = stages.near.or(&stages.trickle).iter().any(|it| self.share(it) != 100);
-        let percent = |pool: usize| if is_dialed { self.share(pool) } else { 1 };
-        let weight = |pool: usize| u64::from(self.policy.pools[pool].weight.max(1)) * percent(pool);
+        // In lowest terms, so that weights are those of the file where all shares are equal.
+        let unit = stages.near.iter().map(|pool| self.share(pool)).fold(0, gcd).max(1);
+        let weight = |pool: usize| {
+            u64::from(self.policy.pools[pool].weight.max(1)) * (self.share(pool) / unit)
+        };
         let near_sum: u64 = stages.near.iter().map(weight).sum();
-        let trickle =
-            |pool: usize| u64::from(self.policy.pools[pool].trickle) * self.share(pool) / 100;
+        // A standby that comes back keeps the least trickle there is.
+        let trickle = |pool: usize| {
+            (u64::from(self.policy.pools[pool].trickle) * self.share(pool)).div_ceil(SHARE_WHOLE)
+        };
         let trickle_sum: u64 = stages.trickle.iter().map(trickle).sum();
         assert!(trickle_sum < TRICKLE_WHOLE);
         // The near share what the trickles leave, so all weights are over `near_sum * WHOLE`.
@@ -279,9 +274,9 @@ impl Chooser<'_> {
         }
     }
 
-    /// Percent of its weight that the operator lets a pool have.
+    /// The share of its weight that a pool may have, of [`SHARE_WHOLE`].
     fn share(&self, pool: usize) -> u64 {
-        self.conditions[pool].iter().map(|it| u64::from(it.share)).max().unwrap_or(0)
+        self.conditions[pool].iter().map(Condition::share).max().unwrap_or(0)
     }
 
     fn candidate(
@@ -294,7 +289,7 @@ impl Chooser<'_> {
         let Pool { name, endpoints, .. } = &self.policy.pools[pool];
         let members: Box<[Member]> = (0..)
             .zip(endpoints.iter().zip(&self.conditions[pool]))
-            .filter(|(_, pair)| pair.1.share != 0 && self.is_of_family(*pair))
+            .filter(|(_, pair)| !pair.1.is_withdrawn() && self.is_of_family(*pair))
             .filter_map(|(endpoint, (it, condition))| {
                 Some(Member {
                     endpoint,
@@ -314,6 +309,25 @@ impl Chooser<'_> {
             members,
         }
     }
+}
+
+/// Whether as much of a pool is up as has to be, by endpoint weight over both address families.
+#[must_use]
+pub fn enough_is_up(pool: &Pool, conditions: &[Condition], min_up_percent: Option<u8>) -> bool {
+    assert_eq!(pool.endpoints.len(), conditions.len());
+    let sum_of = |counts: fn(&Condition) -> bool| -> u64 {
+        let counted = pool.endpoints.iter().zip(conditions).filter(|it| counts(it.1));
+        counted.map(|(it, _)| u64::from(it.weight)).sum()
+    };
+    // What is drained is no failure: the pool is as if it were not in it.
+    let all = sum_of(|it| !it.up || !it.is_withdrawn());
+    let up = sum_of(|it| it.up && !it.is_withdrawn());
+    all * u64::from(min_up_percent.unwrap_or(0)) <= up * 100
+}
+
+/// The greatest common divisor; that of 0 and a number is the number.
+fn gcd(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { gcd(other, one % other) }
 }
 
 /// Nothing may be answered.
@@ -360,12 +374,7 @@ mod tests {
         let (weight, rest) = text.split_once('=').unwrap();
         let marks_at = rest.find(['@', ':', '#', '%', '^']).unwrap_or(rest.len());
         let (endpoints, mut marks) = rest.split_at(marks_at);
-        let condition = |it: &str| Condition {
-            present: true,
-            up: !it.ends_with('!'),
-            shaky: it.ends_with('?'),
-            share: 100,
-        };
+        let condition = |it: &str| Condition::seen(!it.ends_with('!'), it.ends_with('?'));
         let endpoint = |text: &str| Endpoint {
             target: match text.as_bytes()[0] {
                 b'4' => Target::Address([192, 0, 2, 1].into()),
@@ -557,6 +566,28 @@ mod tests {
         check("1=4 2=4 7=4#2%500", "Healthy 0=9500:0/20 1=19000:0/20 2=1500:0/20");
         check("1=4 2=4 7=4!#2%500", "Healthy 0=1:0/20 1=2:0/20");
         check("1=4! 2=4! 7=4#2%500", "Healthy 2=7:0/20");
+    }
+
+    #[test]
+    fn dials_and_ramps_scale_weights_in_lowest_terms() {
+        let check = |pools, scaled: &[(u8, u8)], expect| {
+            let scale = |it: &mut Case| {
+                for (conditions, (dial, ramp)) in it.conditions.iter_mut().zip(scaled) {
+                    for it in conditions {
+                        (it.dial, it.ramp) = (*dial, *ramp);
+                    }
+                }
+            };
+            case(pools).with(scale).check(expect);
+        };
+        check("60=4 40=4", &[(100, 25)], "Healthy 0=60:0/20 1=160:0/20");
+        check("60=4 40=4", &[(1, 1)], "Healthy 0=60:0/20 1=400000:0/20");
+        check("60=4 40=4", &[(50, 100), (100, 50)], "Healthy 0=60:0/20 1=40:0/20");
+        check("60=4 40=4", &[(0, 5), (7, 5)], "Healthy 1=40:0/20");
+        // Five percent of a trickle of five percent, and never less than the least there is.
+        check("1=4 7=4#2%500", &[(100, 100), (100, 5)], "Healthy 0=9975:0/20 1=25:0/20");
+        check("1=4 7=4#2%1", &[(100, 100), (1, 5)], "Healthy 0=9999:0/20 1=1:0/20");
+        check("1=4 7=4#2%500", &[(100, 5), (100, 100)], "Healthy 0=9500:0/20 1=500:0/20");
     }
 
     #[test]

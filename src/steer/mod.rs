@@ -27,6 +27,7 @@
 //! Not here: what a probe is and when an endpoint is up (`health`), what a place is (`geo`), the stages
 //! in sentences (`explain`), and how an answer becomes bytes (`answer`).
 
+mod budget;
 mod choose;
 mod class;
 mod draw;
@@ -35,7 +36,8 @@ mod pools;
 mod seat;
 mod view;
 
-pub use choose::{Choice, Stages, choose};
+pub use budget::over_budget;
+pub use choose::{Choice, Stages, choose, enough_is_up};
 pub use class::{Class, ClassId, Level, LevelKind, Near, Way};
 pub use draw::Drawn;
 pub use outlook::{Lines, Outlook};
@@ -43,7 +45,7 @@ pub use pools::PoolSet;
 pub use seat::Seat;
 pub use view::{Measured, RegionRtts, Shape, View};
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use crate::{
     geo::{Continent, Coordinates, Country, Prefix, Subdivision},
@@ -68,6 +70,8 @@ pub struct Policy {
     pub sticky: bool,
     /// What is answered when no pool is left.
     pub all_down: AllDown,
+    /// Percent of the name's weight that health alone may keep out at one time; none: all of it.
+    pub eject_max_percent: Option<u8>,
     /// Percent of a pool's endpoint weight that must be up for the pool to be up, over all its
     /// endpoints of both address families; none: any endpoint will do.
     pub min_up_percent: Option<u8>,
@@ -129,8 +133,19 @@ pub struct Pool {
     /// Whether the clients whom it serves best may go nowhere else. Equal for all pools that serve
     /// the same.
     pub fence: bool,
+    /// How it comes back after it was down; none: at once.
+    pub ramp: Option<Ramp>,
     /// `1..=POOL_ENDPOINTS_MAX`; one, if that is a name.
     pub endpoints: Box<[Endpoint]>,
+}
+
+/// How a pool comes back after it was down.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ramp {
+    /// Percent of its weight, `1..=100`, ascending; the last is 100, and not the only one.
+    pub steps: Box<[u8]>,
+    /// How long each step but the last lasts, at least `RAMP_EVERY_MIN`.
+    pub every: Duration,
 }
 
 /// A set of clients that a pool serves.
@@ -172,6 +187,14 @@ pub enum Target {
     Alias(Name),
 }
 
+impl Ramp {
+    /// The number of the step, from 1, that a share of so many percent belongs to; 0: it is below all.
+    #[must_use]
+    pub fn step(&self, percent: u8) -> usize {
+        self.steps.partition_point(|it| *it <= percent)
+    }
+}
+
 impl Policy {
     /// A policy as a zone file gives it that says nothing but the TTLs and the pools.
     #[must_use]
@@ -184,9 +207,16 @@ impl Policy {
             slack: Slack::Absolute(0),
             sticky: false,
             all_down: AllDown::ServeAll,
+            eject_max_percent: None,
             min_up_percent: None,
             pools,
         }
+    }
+
+    /// Whether a pool of it comes back in steps.
+    #[must_use]
+    pub fn has_ramp(&self) -> bool {
+        self.pools.iter().any(|it| it.ramp.is_some())
     }
 
     /// The families that its pools hold.
@@ -212,6 +242,7 @@ impl Pool {
             trickle: 0,
             serves: Box::new([Serves::Any]),
             fence: false,
+            ramp: None,
             endpoints,
         }
     }
@@ -240,6 +271,7 @@ impl fmt::Display for Target {
 
 /// What is known of an endpoint now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools)] // Each is known for itself.
 pub struct Condition {
     /// Whether it has anything of the family in question. What an address or a name is says its
     /// target; what an alias has, its state.
@@ -250,7 +282,35 @@ pub struct Condition {
     pub shaky: bool,
     /// Percent of its pool's weight that the operator lets it have; 0: it is withdrawn, and not
     /// answered whatever else fails. Equal for the endpoints of a pool that are not withdrawn.
-    pub share: u8,
+    pub dial: u8,
+    /// Percent of its weight that its pool has come back to after it was down, from 1 on; 100: all.
+    /// Equal for the endpoints of a pool.
+    pub ramp: u8,
+    /// Whether it is down and stays in, because enough of the name is out; then it is `up` and `shaky`.
+    pub over_budget: bool,
+}
+
+/// The share of a pool that gets all of its weight.
+pub const SHARE_WHOLE: u64 = 10_000;
+
+impl Condition {
+    /// That of an endpoint that has something of the family, and whose pool gets all of its weight.
+    #[must_use]
+    pub fn seen(up: bool, shaky: bool) -> Self {
+        Self { present: true, up, shaky, dial: 100, ramp: 100, over_budget: false }
+    }
+
+    /// The share of its pool's weight that it may have, of [`SHARE_WHOLE`].
+    #[must_use]
+    pub fn share(&self) -> u64 {
+        u64::from(self.dial) * u64::from(self.ramp)
+    }
+
+    /// Whether the operator has withdrawn it.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.dial == 0
+    }
 }
 
 /// What an answer rests on.

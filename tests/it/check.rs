@@ -13,6 +13,7 @@ mod checks;
 mod complaints;
 mod kept;
 mod keys;
+mod ramps;
 
 const SERVER: &str = "\
 version: 1

@@ -174,7 +174,7 @@ impl World {
         plan.zones.push(PlannedZone { zone: Arc::new(builder.finish()), steered });
         let (mut state, effects) = State::begin(plan);
         state.apply(Change::WarmedUp);
-        let snapshot = state.snapshot().unwrap();
+        let snapshot = state.snapshot(UNIX_EPOCH).unwrap();
         let probes = effects.probes.unwrap();
         let (engine, counters) = (Engine::default(), Counters::default());
         Self { roll, state, probes, regions, snapshot, engine, counters }
@@ -217,7 +217,7 @@ impl World {
     }
 
     fn publish(&mut self) {
-        if let Some(snapshot) = self.state.snapshot() {
+        if let Some(snapshot) = self.state.snapshot(UNIX_EPOCH) {
             self.snapshot = snapshot;
         }
     }

@@ -21,6 +21,7 @@ mod places;
 mod probes;
 mod process;
 mod query;
+mod ramp;
 mod reload;
 mod server;
 mod sockets;

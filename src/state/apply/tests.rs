@@ -1,5 +1,7 @@
 //! What changes do to answers, case by case.
 
+mod returns;
+
 use std::{
     fmt::Write as _,
     time::{Duration, UNIX_EPOCH},
@@ -98,7 +100,7 @@ struct World {
 impl World {
     fn begin(lines: &str) -> Self {
         let (mut state, effects) = State::begin(plan(lines));
-        state.snapshot().unwrap();
+        state.snapshot(UNIX_EPOCH).unwrap();
         Self { state, probes: effects.probes.unwrap() }
     }
 
@@ -118,13 +120,13 @@ impl World {
     fn reload(&mut self, lines: &str) {
         let effects = self.state.apply(Change::Reloaded(Box::new(plan(lines))));
         self.probes = effects.probes.unwrap();
-        self.state.snapshot().unwrap();
+        self.state.snapshot(UNIX_EPOCH).unwrap();
     }
 
     /// What each name gives for A after what changed is frozen: pools with the places of their
     /// endpoints, `!` behind one with the short TTL.
     fn gives(&mut self) -> Vec<String> {
-        self.state.snapshot();
+        self.state.snapshot(UNIX_EPOCH);
         let names = self.state.latest.zones()[0].steered.iter().enumerate();
         let give = |(idx, steered): (usize, &Arc<Steered>)| {
             let policy = &self.state.plan.zones[0].steered[idx].policy;
@@ -213,14 +215,14 @@ fn only_what_rests_on_the_probe_is_replaced() {
     let mut world = World::begin("www east 192.0.2.1:a west 192.0.2.2\napi east 192.0.2.1:b");
     world.probed('a', UP);
     world.probed('b', UP);
-    world.state.snapshot().unwrap();
+    world.state.snapshot(UNIX_EPOCH).unwrap();
     let before = world.state.latest.clone();
     world.probed('a', UP);
     assert!(!world.state.is_stale());
-    assert!(world.state.snapshot().is_none(), "nothing changed");
+    assert!(world.state.snapshot(UNIX_EPOCH).is_none(), "nothing changed");
 
     world.probed('a', DOWN);
-    let after = world.state.snapshot().unwrap();
+    let after = world.state.snapshot(UNIX_EPOCH).unwrap();
     assert_eq!(after.generation, before.generation + 1);
     let [www, api] = [0, 1]
         .map(|idx| Arc::ptr_eq(&before.zones()[0].steered[idx], &after.zones()[0].steered[idx]));
@@ -232,11 +234,11 @@ fn only_what_rests_on_the_probe_is_replaced() {
 fn there_and_back_within_one_pause_is_no_new_snapshot() {
     let mut world = World::begin("www east 192.0.2.1:a");
     world.probed('a', UP);
-    world.state.snapshot().unwrap();
+    world.state.snapshot(UNIX_EPOCH).unwrap();
     world.probed('a', SHAKY);
     world.probed('a', UP);
     assert!(world.state.is_stale());
-    assert!(world.state.snapshot().is_none());
+    assert!(world.state.snapshot(UNIX_EPOCH).is_none());
     assert!(!world.state.is_stale());
 }
 
@@ -293,7 +295,7 @@ fn a_check_with_other_numbers_knows_what_was_known() {
         *spec = Arc::new(ProbeSpec { every: Duration::from_secs(5), ..(**spec).clone() });
     }
     world.state.apply(Change::Reloaded(Box::new(plan)));
-    world.state.snapshot().unwrap();
+    world.state.snapshot(UNIX_EPOCH).unwrap();
     assert_eq!(world.gives(), ["west[0!]"]);
     assert_eq!(world.state.unknown(), 0);
 }
@@ -308,7 +310,7 @@ fn what_failed_when_something_else_was_asked_is_not_kept_for_long() {
         *spec = Arc::new(ProbeSpec { port: 81, ..(**spec).clone() });
     }
     world.probes = world.state.apply(Change::Reloaded(Box::new(plan))).probes.unwrap();
-    world.state.snapshot().unwrap();
+    world.state.snapshot(UNIX_EPOCH).unwrap();
     assert_eq!(world.gives(), ["east[0!]west[0]"]);
     assert_eq!(world.state.unknown(), 2);
     let spec = Arc::clone(&world.probes[0]);

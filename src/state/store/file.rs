@@ -16,16 +16,18 @@ use redb::{
     StorageError, TableDefinition, WriteTransaction,
 };
 
-use super::{Act, FILE, Kept, Refusal, SetAside, Waiting, rows};
+use super::{Act, FILE, Kept, Refusal, SetAside, Standing, Waiting, rows};
 use crate::limits::{EVENTS_KEPT_MAX, STATE_CACHE_LEN};
 
 /// The version of what is in the file. A server of an earlier one sets it aside.
 const VERSION: u64 = 1;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const VERDICTS: TableDefinition<'_, rows::VerdictOctets, u8> = TableDefinition::new("verdicts");
+const VERDICTS: TableDefinition<'_, rows::VerdictOctets, rows::KnownRow> =
+    TableDefinition::new("verdicts");
 const OVERRIDES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("overrides");
 const DIALS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dials");
+const RAMPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("ramps");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const LATENCY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("latency");
 
@@ -107,6 +109,7 @@ fn open_all(change: &WriteTransaction) -> Result<(), redb::Error> {
     change.open_table(VERDICTS)?;
     change.open_table(OVERRIDES)?;
     change.open_table(DIALS)?;
+    change.open_table(RAMPS)?;
     change.open_table(EVENTS)?;
     change.open_table(LATENCY)?;
     Ok(())
@@ -156,7 +159,7 @@ fn read_all(database: &Database) -> Result<Kept, Fault> {
     };
     for row in snapshot.open_table(VERDICTS)?.iter()? {
         let (key, status) = row?;
-        kept.verdicts.insert(rows::VerdictKey(key.value()), rows::status(status.value())?);
+        kept.verdicts.insert(rows::VerdictKey(key.value()), rows::known(status.value())?);
     }
     for row in snapshot.open_table(OVERRIDES)?.iter()? {
         let (id, text) = row?;
@@ -165,6 +168,10 @@ fn read_all(database: &Database) -> Result<Kept, Fault> {
     for row in snapshot.open_table(DIALS)?.iter()? {
         let (region, text) = row?;
         kept.dials.push((region.value().to_owned(), rows::dial_of(text.value())?));
+    }
+    for row in snapshot.open_table(RAMPS)?.iter()? {
+        let (pool, text) = row?;
+        kept.ramps.push((pool.value().to_owned(), rows::standing_of(text.value())?));
     }
     for row in snapshot.open_table(EVENTS)?.iter()? {
         let (id, text) = row?;
@@ -224,8 +231,16 @@ fn write<'a>(
         if let Some(known) = &batch.verdicts_known {
             verdicts.retain(|key, _| known.contains(&rows::VerdictKey(key)))?;
         }
-        for (key, status) in &batch.verdicts {
-            verdicts.insert(key.0, rows::status_octet(*status))?;
+        for (key, known) in &batch.verdicts {
+            verdicts.insert(key.0, rows::known_row(*known))?;
+        }
+        let mut ramps = change.open_table(RAMPS)?;
+        for (pool, standing) in &batch.ramps {
+            // Full is what a pool is of which nothing is known.
+            match standing {
+                Standing::Full => drop(ramps.remove(pool.as_str())?),
+                _ => drop(ramps.insert(pool.as_str(), rows::standing(*standing).as_slice())?),
+            }
         }
         let mut latency = change.open_table(LATENCY)?;
         for (key, value) in &batch.latency {

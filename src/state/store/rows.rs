@@ -7,16 +7,17 @@
 
 use std::{
     hash::{Hash, Hasher},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::super::{
-    Dial, Note, Override, Pattern, Word,
+    Dial, Note, Override, Pattern, Standing, Word,
     journal::{Entry, Kind, Transition},
 };
+use super::Known;
 use crate::health::{ProbeSpec, Status, Verdict};
 
 /// A row of this table cannot be read.
@@ -55,7 +56,20 @@ impl Hasher for Digest {
     }
 }
 
-pub(super) fn status_octet(status: Status) -> u8 {
+/// A status, and the milliseconds since 1970 at which its verdict was made.
+pub(super) type KnownRow = (u8, u64);
+
+pub(super) fn known_row((status, since): Known) -> KnownRow {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (status_octet(status), u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+pub(super) fn known((octet, millis): KnownRow) -> Result<Known, Unreadable> {
+    let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    Ok((status(octet)?, since.ok_or(Unreadable("verdicts"))?))
+}
+
+fn status_octet(status: Status) -> u8 {
     match status {
         Status { verdict: Verdict::Unknown, .. } => 0,
         Status { verdict: Verdict::Up, shaky: false } => 1,
@@ -64,7 +78,7 @@ pub(super) fn status_octet(status: Status) -> u8 {
     }
 }
 
-pub(super) fn status(octet: u8) -> Result<Status, Unreadable> {
+fn status(octet: u8) -> Result<Status, Unreadable> {
     let (verdict, shaky) = match octet {
         0 => (Verdict::Unknown, false),
         1 => (Verdict::Up, false),
@@ -94,6 +108,15 @@ struct NoteRow {
     author: String,
     since: SystemTime,
     until: Option<SystemTime>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StandingRow {
+    Full,
+    Out,
+    Step(u8, SystemTime),
+    Held(u8),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,6 +155,25 @@ pub(super) fn dial_of(octets: &[u8]) -> Result<Dial, Unreadable> {
         return Err(Unreadable("dials"));
     }
     Ok(Dial { percent, note: note_of(note) })
+}
+
+pub(super) fn standing(it: Standing) -> Vec<u8> {
+    written(&match it {
+        Standing::Full => StandingRow::Full,
+        Standing::Out => StandingRow::Out,
+        Standing::Step(percent, since) => StandingRow::Step(percent, whole(since)),
+        Standing::Held(percent) => StandingRow::Held(percent),
+    })
+}
+
+pub(super) fn standing_of(octets: &[u8]) -> Result<Standing, Unreadable> {
+    Ok(match read(octets, "ramps")? {
+        StandingRow::Full => Standing::Full,
+        StandingRow::Out => Standing::Out,
+        StandingRow::Step(percent @ 1..100, since) => Standing::Step(percent, since),
+        StandingRow::Held(percent @ 1..100) => Standing::Held(percent),
+        StandingRow::Step(..) | StandingRow::Held(_) => return Err(Unreadable("ramps")),
+    })
 }
 
 pub(super) fn entry(it: &Entry) -> Vec<u8> {

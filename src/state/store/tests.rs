@@ -52,7 +52,7 @@ fn word(id: u64, target: &str, word: Word) -> Override {
 fn entry(id: u64) -> Arc<Entry> {
     let text = |it: &str| it.to_owned();
     let what = Transition {
-        kind: Kind::Override,
+        kind: Kind::OverBudget,
         subject: text("www.example.com./a/192.0.2.1"),
         from: text("down"),
         to: text("over budget"),
@@ -79,11 +79,19 @@ fn everything_comes_back() {
     let (mut store, kept) = open(&folder);
     assert_eq!(kept, Kept::default());
     let specs = [spec(1), spec(2), spec(3), spec(4)];
-    store.watch(&specs, |_| Status::default());
-    store.verdict(&specs[0], UP);
-    store.verdict(&specs[1], UP);
-    store.verdict(&specs[1], SHAKY);
-    store.verdict(&specs[2], DOWN);
+    store.watch(&specs, |_| (Status::default(), at(0)));
+    store.verdict(&specs[0], UP, at(1));
+    store.verdict(&specs[1], UP, at(2));
+    store.verdict(&specs[1], SHAKY, at(3));
+    store.verdict(&specs[2], DOWN, at(4));
+    let standing = Standing::Step(25, at(77) + Duration::from_nanos(5));
+    store.ramps(vec![
+        (pool_key("www.example.com.", "us-east-1"), standing),
+        ("a/b".to_owned(), Standing::Out),
+        ("a/c".to_owned(), Standing::Out),
+        ("a/d".to_owned(), Standing::Held(5)),
+    ]);
+    store.ramps(vec![("a/c".to_owned(), Standing::Full)]);
     store.event(entry(7));
     store.event(entry(9));
     let row = |key: &[u8], value: &[u8]| (key.into(), Some(value.into()));
@@ -103,17 +111,25 @@ fn everything_comes_back() {
     store.close();
 
     let (mut store, kept) = open(&folder);
-    let statuses = specs.each_ref().map(|it| kept.status(it));
-    assert_eq!(statuses, [Some(UP), Some(SHAKY), Some(DOWN), None]);
+    let known = specs.each_ref().map(|it| kept.known(it));
+    // Since the verdict, not since the latest outcome.
+    let expect = [Some((UP, at(1))), Some((SHAKY, at(2))), Some((DOWN, at(4))), None];
+    assert_eq!(known, expect);
     let overrides =
         [word(1, "us-*", Word::Down), word(2, "www.example.com/us-east-1", Word::Drain)];
     assert_eq!((kept.overrides.as_slice(), kept.override_id_last), (&overrides[..], 3));
     assert_eq!(kept.dials, [("us-east-1".to_owned(), dial)]);
+    let ramps = [
+        ("a/b".to_owned(), Standing::Out),
+        ("a/d".to_owned(), Standing::Held(5)),
+        ("www.example.com./us-east-1".to_owned(), standing),
+    ];
+    assert_eq!(kept.ramps, ramps);
     assert_eq!(kept.events, [Entry::clone(&entry(7)), Entry::clone(&entry(9))]);
     assert_eq!(kept.latency, [(b"k\0"[..].into(), b"v"[..].into())]);
 
     // What nobody probes any more is forgotten.
-    store.watch(&specs[2..], |_| DOWN);
+    store.watch(&specs[2..], |_| (DOWN, at(4)));
     store.close();
     let (_, kept) = open(&folder);
     assert_eq!(specs.each_ref().map(|it| kept.status(it)), [None, None, Some(DOWN), Some(DOWN)]);
@@ -251,7 +267,7 @@ fn a_folder_that_cannot_be_made_is_refused() {
 #[test]
 fn what_cannot_be_written_is_told_and_tried_again() {
     let waiting = |verdicts: &[(u8, Status)], events: &[u64]| Waiting {
-        verdicts: verdicts.iter().map(|(key, it)| (VerdictKey([*key; 16]), *it)).collect(),
+        verdicts: verdicts.iter().map(|(key, it)| (VerdictKey([*key; 16]), (*it, at(1)))).collect(),
         events: events.iter().map(|id| entry(*id)).collect(),
         ..Waiting::default()
     };

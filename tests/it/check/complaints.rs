@@ -402,7 +402,7 @@ fn keys_of_steer() {
             "6:11: `by` can not be `wait` | write one of `weight`, `latency`, `distance`",
             "7:15: `sticky` can not be `clients` | did you mean `client`?",
             "8:7: `slo` is not supported yet",
-            "9:36: `ramp` is not supported yet",
+            "9:42: `ramp` can not be `2` | write `{ steps: [5%, 25%, 50%, 100%], every: 1m }`, or `none`",
         ],
     );
     check_steer(

@@ -72,7 +72,9 @@ impl Case {
             client: self.client.parse().unwrap(),
             down: self.what_if.iter().map(|it| (*it).into()).collect(),
         };
-        asked.explain(&state.snapshot().unwrap()).unwrap_or_else(|it| panic!("{}", it.detail))
+        asked
+            .explain(&state.snapshot(UNIX_EPOCH).unwrap())
+            .unwrap_or_else(|it| panic!("{}", it.detail))
     }
 
     /// `expect` is what remained and why, with a bar between.

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use evenkeel::{
@@ -16,7 +16,7 @@ use evenkeel::{
     dice::Dice,
     health::{Kind, ProbeSpec, Status, Target, Verdict},
     state::{
-        Dial, Note, Override, Pattern, Word,
+        Dial, Note, Override, Pattern, Standing, Word,
         journal::{self, Journal, Transition},
         store::{Act, Store},
     },
@@ -62,13 +62,14 @@ fn writer() {
     let (mut store, mut kept, aside) = Store::open(Path::new(&folder), clock::wall()).unwrap();
     assert_eq!(aside, None);
     let specs = specs();
-    let before: Vec<Status> = specs.iter().map(|it| kept.status(it).unwrap_or_default()).collect();
+    let unknown = (Status::default(), SystemTime::UNIX_EPOCH);
+    let before: Vec<_> = specs.iter().map(|it| kept.known(it).unwrap_or(unknown)).collect();
     store.watch(&specs, |id| before[id.idx()]);
     let begin = kept.override_id_last + 1;
     let mut journal: Journal = kept.take_journal();
     for round in begin.. {
         for spec in &specs {
-            store.verdict(spec, status(round));
+            store.verdict(spec, status(round), clock::wall());
         }
         let what = Transition {
             kind: journal::Kind::Verdict,
@@ -78,6 +79,8 @@ fn writer() {
             why: "x".repeat(200),
         };
         store.event(journal.note(clock::wall(), what));
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(round);
+        store.ramps(vec![("www/a".to_owned(), Standing::Step(5, since))]);
         let target = Pattern::new(&format!("target-{round}")).unwrap();
         let percent = u8::try_from(round % 100).unwrap();
         let acts = vec![

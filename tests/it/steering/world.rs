@@ -86,7 +86,7 @@ impl World {
             sources: Vec::new(),
         };
         let (mut state, _) = State::begin(plan);
-        let snapshot = state.snapshot().unwrap();
+        let snapshot = state.snapshot(clock::wall()).unwrap();
         let (engine, counters) = (Engine::default(), Counters::default());
         let mut world = Self { state, snapshot, probes, engine, counters };
         for name in 0..world.probes.len() {
@@ -112,7 +112,7 @@ impl World {
 
     /// Takes the snapshot that follows.
     pub(super) fn renew(&mut self) {
-        if let Some(snapshot) = self.state.snapshot() {
+        if let Some(snapshot) = self.state.snapshot(clock::wall()) {
             self.snapshot = snapshot;
         }
     }

@@ -1,0 +1,348 @@
+//! Returns: by which step of their ramps pools come back, and which endpoints that are down stay in.
+//!
+//! ```text
+//!   decided anew (names) -> Standing::after -> the ramp's part of the conditions
+//!        ^                        |
+//!        '---- a step is over ----'--> Turns: events to be told, rows to be kept
+//! ```
+//!
+//! Where a pool stands follows from what is published, and not from each report: a pool that is down
+//! and up again before anybody could be told has never left.
+//!
+//! # Invariants
+//!
+//! - Only what is not full is remembered, and only of pools with a ramp.
+//! - A pool that a reload adds to a name comes back as if it had been down. One that a start of the
+//!   server finds, or that comes together with its name, is full: nobody had another pool before.
+//! - What leads to no change of a share is no event.
+//!
+//! *Not here:* the steps themselves (`ramp`), the budget (`steer`), and that rows survive (`store`).
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    Place, Seen, Standing, Word,
+    decide::Conditions,
+    journal::{Kind, Transition},
+    operator::Said,
+    store::pool_key,
+};
+use crate::{
+    compile::{Plan, PlannedName},
+    ids::{SteeredId, ZoneId},
+    limits::EVENTS_PER_CHANGE_MAX,
+    snapshot::Steered,
+    steer::{Condition, Endpoint, Policy, Pool, Ramp, Target, enough_is_up},
+    wire::Name,
+};
+
+/// By pool of a name; none: all are full.
+pub(super) type Standings = Option<Arc<[Standing]>>;
+
+/// What happened while names were decided, and is to be told and kept outside.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// What is to be told, of the first `EVENTS_PER_CHANGE_MAX`.
+    pub events: Vec<Transition>,
+    /// Of how many more the same could be told.
+    pub more_events: usize,
+    /// Where pools stand now, by [`pool_key`].
+    pub ramps: Vec<(String, Standing)>,
+}
+
+/// Where pools stand, and what stays in that is down.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    standings: HashMap<Place, Arc<[Standing]>>,
+    /// By owner: pools and endpoints over budget.
+    over_budget: HashMap<Name, Vec<(Box<str>, Target)>>,
+    turns: Turns,
+}
+
+impl Returns {
+    /// Where the pools of a name stand.
+    pub(super) fn standings(&self, place: Place) -> Standings {
+        self.standings.get(&place).cloned()
+    }
+
+    /// Whether an endpoint is down and stays in.
+    pub(super) fn is_over_budget(&self, name: &Name, pool: &str, target: &Target) -> bool {
+        let its = self.over_budget.get(name);
+        its.is_some_and(|its| its.iter().any(|it| *it.0 == *pool && it.1 == *target))
+    }
+
+    /// What happened since this was asked for last.
+    pub(super) fn take_turns(&mut self) -> Turns {
+        std::mem::take(&mut self.turns)
+    }
+
+    /// Goes over from one plan to the next: by their names, pools stand where they stood.
+    pub(super) fn reload(&mut self, before: &Plan, after: &Plan) {
+        let old: HashMap<&Name, (Place, &PlannedName)> =
+            if self.standings.is_empty() && !has_ramps(after) {
+                HashMap::new()
+            } else {
+                names(before).map(|(place, name)| (&name.owner, (place, name))).collect()
+            };
+        let stood = std::mem::take(&mut self.standings);
+        let mut carried: HashSet<(Place, usize)> = HashSet::new();
+        for (place, name) in names(after).filter(|(_, it)| it.policy.has_ramp()) {
+            let Some((old_place, old_name)) = old.get(&name.owner) else { continue };
+            let standing = |pool: &Pool| {
+                let idx = old_name.policy.pools.iter().position(|it| it.name == pool.name);
+                match (idx, &pool.ramp) {
+                    (_, None) => Standing::Full,
+                    (None, Some(_)) => Standing::Out,
+                    (Some(idx), Some(_)) => {
+                        carried.insert((*old_place, idx));
+                        stood.get(old_place).map_or(Standing::Full, |it| it[idx])
+                    }
+                }
+            };
+            let standings: Vec<Standing> = name.policy.pools.iter().map(standing).collect();
+            self.set(place, remembered(standings));
+        }
+        for (place, standings) in stood {
+            let (zone, id) = place;
+            let name = &before.zones[zone.idx()].steered[id.idx()];
+            for (idx, pool) in name.policy.pools.iter().enumerate() {
+                if standings[idx] != Standing::Full && !carried.contains(&(place, idx)) {
+                    self.turns.ramps.push((pool_key(&name.owner, &pool.name), Standing::Full));
+                }
+            }
+        }
+        let stays: HashSet<&Name> = if self.over_budget.is_empty() {
+            HashSet::new()
+        } else {
+            names(after).map(|(_, name)| &name.owner).collect()
+        };
+        self.over_budget.retain(|name, _| stays.contains(name));
+    }
+
+    /// Goes on from where the pools of a plan stood before a restart.
+    pub(super) fn restore(&mut self, rows: Vec<(String, Standing)>, plan: &Plan) {
+        let mut rows: HashMap<String, Standing> = rows.into_iter().collect();
+        if !rows.is_empty() {
+            for (place, name) in names(plan).filter(|(_, it)| it.policy.has_ramp()) {
+                let mut standing = |pool: &Pool| {
+                    let row = pool
+                        .ramp
+                        .as_ref()
+                        .and_then(|_| rows.remove(&pool_key(&name.owner, &pool.name)));
+                    row.unwrap_or(Standing::Full)
+                };
+                let standings = name.policy.pools.iter().map(&mut standing).collect();
+                self.set(place, remembered(standings));
+            }
+        }
+        // There is no such pool any more, or it has no ramp.
+        self.turns.ramps.extend(rows.into_keys().map(|key| (key, Standing::Full)));
+    }
+
+    /// The names of which a pool has to be looked at by `now`.
+    pub(super) fn due(&self, now: SystemTime, plan: &Plan) -> Vec<Place> {
+        let is_due = |(place, standings): &(&Place, &Arc<[Standing]>)| {
+            let pools = plan.zones[place.0.idx()].steered[place.1.idx()].policy.pools.iter();
+            let mut next =
+                pools.zip(&***standings).filter_map(|(pool, it)| it.next(pool.ramp.as_ref()));
+            next.any(|next| next <= now)
+        };
+        self.standings.iter().filter(is_due).map(|(place, _)| *place).collect()
+    }
+
+    /// Takes down where the pools of a name stand now.
+    pub(super) fn stand(
+        &mut self,
+        place: Place,
+        name: &PlannedName,
+        next: Standings,
+        now: SystemTime,
+    ) {
+        let before = self.standings.get(&place).cloned();
+        if before == next {
+            return;
+        }
+        for (idx, pool) in name.policy.pools.iter().enumerate() {
+            let at =
+                |standings: &Standings| standings.as_ref().map_or(Standing::Full, |it| it[idx]);
+            let (from, to) = (at(&before), at(&next));
+            let (Some(ramp), true) = (&pool.ramp, from != to) else { continue };
+            let key = pool_key(&name.owner, &pool.name);
+            if let Some(why) = why(ramp, from, to, now) {
+                let (from, to) = (share(from), share(to));
+                self.tell(Transition { kind: Kind::Ramp, subject: key.clone(), from, to, why });
+            }
+            self.turns.ramps.push((key, to));
+        }
+        self.set(place, next);
+    }
+
+    /// Takes down what stays in now of a name although it is down.
+    pub(super) fn keep_in(&mut self, name: &PlannedName, steered: &Steered) {
+        let Some(percent) = name.policy.eject_max_percent.map(u32::from).or_else(|| {
+            // It had a budget until now.
+            self.over_budget.contains_key(&name.owner).then_some(100)
+        }) else {
+            return;
+        };
+        let mut now: Vec<(Box<str>, Target)> = Vec::new();
+        let mut is_up: HashMap<(&str, &Target), bool> = HashMap::new();
+        for (pool, endpoint, conditions) in endpoints(&name.policy, steered) {
+            is_up.insert((&pool.name, &endpoint.target), conditions.iter().all(|it| it.up));
+            if conditions.iter().any(|it| it.over_budget) {
+                now.push((pool.name.clone(), endpoint.target.clone()));
+            }
+        }
+        let before = self.over_budget.remove(&name.owner).unwrap_or_default();
+        let subject =
+            |(pool, target): &(Box<str>, Target)| format!("{}/{pool}/{target}", name.owner);
+        for it in now.iter().filter(|it| !before.contains(it)) {
+            self.tell(Transition {
+                kind: Kind::OverBudget,
+                subject: subject(it),
+                from: "down".to_owned(),
+                to: "over budget".to_owned(),
+                why: format!("it stays in: with it more than {percent} % of the name would be out"),
+            });
+        }
+        for it in before.iter().filter(|it| !now.contains(it)) {
+            let (to, why) = match is_up.get(&(&*it.0, &it.1)) {
+                Some(false) => {
+                    ("down", "it leaves: the budget has room, or the operator's word counts")
+                }
+                Some(true) => ("up", "it is up again"),
+                None => ("gone", "a reload took it away"),
+            };
+            self.tell(Transition {
+                kind: Kind::OverBudget,
+                subject: subject(it),
+                from: "over budget".to_owned(),
+                to: to.to_owned(),
+                why: why.to_owned(),
+            });
+        }
+        if !now.is_empty() {
+            self.over_budget.insert(name.owner.clone(), now);
+        }
+    }
+
+    fn set(&mut self, place: Place, standings: Standings) {
+        match standings {
+            Some(standings) => drop(self.standings.insert(place, standings)),
+            None => drop(self.standings.remove(&place)),
+        }
+    }
+
+    fn tell(&mut self, event: Transition) {
+        if self.turns.events.len() < EVENTS_PER_CHANGE_MAX {
+            self.turns.events.push(event);
+        } else {
+            self.turns.more_events += 1;
+        }
+    }
+}
+
+/// Where the pools of a name stand by these conditions, one for each family.
+pub(super) fn standings_after(
+    name: &PlannedName,
+    said: &Said<'_>,
+    conditions: &[Conditions],
+    before: Option<&[Standing]>,
+    now: SystemTime,
+) -> Standings {
+    let policy = &name.policy;
+    let standing = |(idx, pool): (usize, &Pool)| {
+        let is_up = |it: &Endpoint| said.word(pool, it).map(|it| it.word) == Some(Word::Up);
+        if pool.endpoints.iter().all(is_up) {
+            // The operator knows better than the ramp.
+            return Standing::Full;
+        }
+        let before = before.map_or(Standing::Full, |it| it[idx]);
+        before.after(pool.ramp.as_ref(), seen(policy, idx, conditions), now)
+    };
+    remembered(policy.pools.iter().enumerate().map(standing).collect())
+}
+
+/// What is seen of a pool: an alias is up when it is for any family.
+fn seen(policy: &Policy, pool: usize, conditions: &[Conditions]) -> Seen {
+    let of_family = |family: &Conditions| family[pool].clone();
+    let merged = conditions.iter().map(of_family).reduce(|mut one, other| {
+        for (one, other) in one.iter_mut().zip(other) {
+            one.up |= other.up;
+            one.shaky |= other.shaky;
+        }
+        one
+    });
+    let merged = merged.unwrap_or_default();
+    let is_answered = |it: &Condition| it.up && !it.is_withdrawn();
+    // Withdrawn is no failure: such a pool waits.
+    let is_withdrawn = merged.iter().all(|it| it.up && it.is_withdrawn());
+    let is_enough = enough_is_up(&policy.pools[pool], &merged, policy.min_up_percent);
+    Seen {
+        up: is_withdrawn || is_enough && merged.iter().any(is_answered),
+        held: is_withdrawn || merged.iter().any(|it| it.shaky),
+    }
+}
+
+/// What has to be remembered of where pools stand.
+fn remembered(standings: Vec<Standing>) -> Standings {
+    let is_full = standings.iter().all(|it| *it == Standing::Full);
+    (!is_full).then(|| standings.into())
+}
+
+/// Why a share changed; none: it did not, or the verdict says it all.
+fn why(ramp: &Ramp, from: Standing, to: Standing, now: SystemTime) -> Option<String> {
+    let count = ramp.steps.len();
+    let lasted = ramp.every.as_secs_f64();
+    match (from, to) {
+        (Standing::Full | Standing::Out, Standing::Full | Standing::Out) => None,
+        (_, Standing::Out) => Some("the pool is down again, and starts over".to_owned()),
+        (Standing::Out, to) => {
+            Some(format!("the pool is up: step {} of {count}", ramp.step(to.percent())))
+        }
+        (Standing::Step(_, since), Standing::Full) if since + ramp.every <= now => {
+            Some(format!("nothing failed for {lasted} s, and it was the last step"))
+        }
+        (_, Standing::Full) => Some("an operator says that the pool is up".to_owned()),
+        (from, to) if from.percent() == to.percent() => None,
+        (_, to) => Some(format!(
+            "nothing failed for {lasted} s: step {} of {count}",
+            ramp.step(to.percent())
+        )),
+    }
+}
+
+fn share(standing: Standing) -> String {
+    match standing {
+        Standing::Out => "out".to_owned(),
+        standing => format!("{} %", standing.percent()),
+    }
+}
+
+/// The steered names of a plan, and where they are.
+pub(super) fn names(plan: &Plan) -> impl Iterator<Item = (Place, &PlannedName)> {
+    (0..).map(ZoneId).zip(&plan.zones).flat_map(|(zone, planned)| {
+        (0..).map(SteeredId).zip(&planned.steered).map(move |(id, name)| ((zone, id), name))
+    })
+}
+
+fn has_ramps(plan: &Plan) -> bool {
+    names(plan).any(|(_, it)| it.policy.has_ramp())
+}
+
+/// The endpoints of a policy with their conditions, one for each family.
+fn endpoints<'p>(
+    policy: &'p Policy,
+    steered: &'p Steered,
+) -> impl Iterator<Item = (&'p Pool, &'p Endpoint, Vec<Condition>)> {
+    policy.pools.iter().enumerate().flat_map(move |(pool_idx, pool)| {
+        pool.endpoints.iter().enumerate().map(move |(idx, endpoint)| {
+            let conditions = steered.families.iter().map(|it| it.conditions[pool_idx][idx]);
+            (pool, endpoint, conditions.collect())
+        })
+    })
+}
