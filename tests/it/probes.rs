@@ -22,10 +22,13 @@ use tokio_rustls::{
 
 mod kinds;
 mod lower;
+mod memory;
 mod real;
 
 /// When an execution gives up.
 const TIMEOUT: Duration = Duration::from_millis(400);
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// How much longer a busy machine may take.
 const GRACE: Duration = Duration::from_secs(2);

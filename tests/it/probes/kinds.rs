@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 use super::*;
 
 /// A peer that does `act` at once, over TLS if there is an acceptor.
-async fn raw(act: Act, tls: Option<TlsAcceptor>) -> (SocketAddr, Ends) {
+pub(super) async fn raw(act: Act, tls: Option<TlsAcceptor>) -> (SocketAddr, Ends) {
     listen(move |stream| {
         let (act, tls) = (act.clone(), tls.clone());
         async move {
@@ -36,7 +36,7 @@ impl Drop for Ends {
 }
 
 /// Does `each` with every connection.
-async fn listen<F>(each: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, Ends)
+pub(super) async fn listen<F>(each: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, Ends)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -170,7 +170,7 @@ async fn a_connection_that_nobody_takes() {
 
 // ---- TLS ----
 
-fn plain_tls(authority: Option<&Authority>) -> Tls {
+pub(super) fn plain_tls(authority: Option<&Authority>) -> Tls {
     Tls {
         sni: "www.example.com".into(),
         ca: authority.map(|it| Arc::clone(&it.pem)),
@@ -179,8 +179,6 @@ fn plain_tls(authority: Option<&Authority>) -> Tls {
         expires_in: None,
     }
 }
-
-const DAY: Duration = Duration::from_hours(24);
 
 #[tokio::test]
 async fn a_tls_connection() {
@@ -228,16 +226,16 @@ async fn a_certificate_that_ends_soon() {
 
 /// What a peer of HTTP/2 says.
 #[derive(Clone)]
-struct Two {
-    status: u16,
-    body: Bytes,
+pub(super) struct Two {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
     /// Whether the body is said again and again.
-    again: bool,
-    trailers: Option<&'static str>,
+    pub(super) again: bool,
+    pub(super) trailers: Option<&'static str>,
 }
 
 /// A peer that speaks HTTP/2 as it should, and what it heard.
-async fn two<S>(stream: S, said: Two, heard: Arc<Mutex<Vec<String>>>)
+pub(super) async fn two<S>(stream: S, said: Two, heard: Arc<Mutex<Vec<String>>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
