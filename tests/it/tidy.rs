@@ -185,6 +185,7 @@ fn what_the_documents_promise_exists() {
         "README.md",
         "docs/api.md",
         "docs/configuration.md",
+        "docs/performance.md",
         "docs/running.md",
         "evenkeel.yaml",
         "examples/three-regions/evenkeel.yaml",
