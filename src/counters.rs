@@ -20,7 +20,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -128,25 +128,34 @@ impl Counters {
 
 /// The counters of all threads.
 #[derive(Debug, Clone)]
-pub struct Registry(Arc<[Arc<Counters>]>);
+pub struct Registry {
+    sets: Arc<[Arc<Counters>]>,
+    /// What was counted by the process whose place this one took.
+    before: Arc<Mutex<Totals>>,
+}
 
 impl Registry {
     /// Counters for so many threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| Arc::default()).collect())
+        Self { sets: (0..threads).map(|_| Arc::default()).collect(), before: Arc::default() }
+    }
+
+    /// Goes on from what another process has counted; the latest that is said of it counts.
+    pub fn go_on_from(&self, before: Totals) {
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
     }
 
     /// Those of each thread.
     #[must_use]
     pub fn sets(&self) -> &[Arc<Counters>] {
-        &self.0
+        &self.sets
     }
 
     /// The sums, as of now.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for set in self.sets() {
             totals.add(set);
         }
@@ -196,6 +205,40 @@ impl Totals {
     #[must_use]
     pub fn replies(&self) -> u64 {
         self.rcodes.iter().sum::<u64>() + self.rcodes_other
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote, perhaps in another version: what is not there is 0,
+    /// and what is not known is left out.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        let mut totals = Self::default();
+        let [noerror, formerr, servfail, nxdomain, notimp, refused] = &mut totals.rcodes;
+        let fields = text.split_whitespace().filter_map(|field| field.split_once('='));
+        for (name, value) in fields {
+            let count = match name {
+                "questions_udp" => &mut totals.questions_udp,
+                "questions_tcp" => &mut totals.questions_tcp,
+                "ignored" => &mut totals.ignored,
+                "noerror" => &mut *noerror,
+                "formerr" => &mut *formerr,
+                "servfail" => &mut *servfail,
+                "nxdomain" => &mut *nxdomain,
+                "notimp" => &mut *notimp,
+                "refused" => &mut *refused,
+                "rcode_other" => &mut totals.rcodes_other,
+                "truncated" => &mut totals.truncated,
+                "panics" => &mut totals.panics,
+                "batches" => &mut totals.batches,
+                "send_failures" => &mut totals.send_failures,
+                "receive_failures" => &mut totals.receive_failures,
+                "connections_accepted" => &mut totals.connections_accepted,
+                "connections_refused" => &mut totals.connections_refused,
+                "connections_cut" => &mut totals.connections_cut,
+                _ => continue,
+            };
+            *count = value.parse().unwrap_or(0);
+        }
+        totals
     }
 
     fn add(&mut self, set: &Counters) {
@@ -269,5 +312,18 @@ mod tests {
         assert_eq!(totals.truncated, 1);
         assert_eq!(totals.questions(), totals.replies() + totals.ignored + totals.panics);
         assert!(totals.to_string().starts_with("questions_udp=4 questions_tcp=1 replies=3 "));
+    }
+    #[test]
+    fn a_registry_goes_on_from_another() {
+        let text = "questions_udp=1 questions_tcp=2 replies=33 ignored=3 noerror=4 formerr=5 \
+                    servfail=6 nxdomain=7 notimp=8 refused=9 rcode_other=10 truncated=11 panics=12 \
+                    batches=13 send_failures=14 receive_failures=15 connections_accepted=16 \
+                    connections_refused=17 connections_cut=18";
+        assert_eq!(Totals::of_text(text).to_string(), text.replace("replies=33", "replies=49"));
+        assert_eq!(Totals::of_text("new=1 noerror ="), Totals::default());
+        let registry = Registry::new(1);
+        registry.sets()[0].question(Transport::Udp);
+        registry.go_on_from(Totals::of_text("questions_udp=10"));
+        assert_eq!(registry.totals().questions_udp, 11);
     }
 }

@@ -25,5 +25,5 @@ mod tcp;
 mod udp;
 
 pub use engine::{Client, Engine};
-pub use sockets::{Serving, Sockets};
+pub use sockets::{Bound, Serving, Sockets};
 pub use tcp::TcpLimits;

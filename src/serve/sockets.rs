@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   bind (needs privilege)  ->  Sockets  ->  serve  ->  Serving  ->  stop
+//!   another process's      -'                             |  share: the same sockets for another process
+//!                                                         '->  leave: it goes on with them
 //! ```
 //!
 //! # Invariants
@@ -10,28 +12,34 @@
 //! - TCP is bound first and is exclusive: two servers never share a port unawares, though the UDP
 //!   sockets are of the kind that would (`SO_REUSEPORT`).
 //! - A [`Serving`] that is dropped stops.
+//! - Nothing queued is lost when sockets change hands: both processes have the very same ones, so
+//!   that the queues stay where they are. Who leaves reads no more and drains nothing that the other
+//!   one has too.
 //!
 //! Not here: what happens on a socket (`udp`, `tcp`).
 
 use std::{
     fmt::Display,
     io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, Release},
+        },
     },
     thread::{self, JoinHandle},
 };
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     batch,
-    tcp::{self, TcpLimits},
+    tcp::{self, Stop, TcpLimits},
     udp,
 };
 use crate::{
@@ -46,8 +54,20 @@ pub struct Sockets {
     /// As the operator wrote them; the port may be 0.
     listen: Vec<SocketAddr>,
     addresses: Vec<SocketAddr>,
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
+    bound: Vec<Bound>,
+}
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub struct Bound {
+    /// As the operator wrote it; the port may be 0.
+    pub listen: SocketAddr,
+    /// With the port that the kernel chose.
+    pub address: SocketAddr,
+    /// The one for connections.
+    pub tcp: TcpListener,
+    /// Those for packets: one per thread.
+    pub udp: Vec<UdpSocket>,
 }
 
 /// Sockets that are served, until [`stop`](Self::stop).
@@ -56,9 +76,21 @@ pub struct Serving {
     listen: Vec<SocketAddr>,
     addresses: Vec<SocketAddr>,
     registry: Registry,
+    /// The sockets once more, for another process.
+    spare: Vec<Spare>,
     stop_udp: Arc<AtomicBool>,
-    stop_tcp: watch::Sender<bool>,
+    stop_tcp: watch::Sender<Stop>,
+    /// Connections that another process let in.
+    arrivals: mpsc::Sender<TcpStream>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Sockets of a [`Serving`] that serve as copies: the same in the kernel.
+#[derive(Debug)]
+struct Spare {
+    bound: Bound,
+    /// Whether another process reads them.
+    shared: Arc<AtomicBool>,
 }
 
 impl Sockets {
@@ -68,14 +100,26 @@ impl Sockets {
     ///
     /// The first address that cannot be bound, and what to do about it.
     pub fn bind(listen: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets =
-            Self { listen: listen.to_vec(), addresses: vec![], udp: vec![], tcp: vec![] };
+        Self::bind_beside(listen, Vec::new())
+    }
+
+    /// Takes the sockets that another process has `given`, as far as they are listed, and binds the
+    /// other addresses. What is given and not listed is closed.
+    ///
+    /// # Errors
+    ///
+    /// See [`bind`](Self::bind).
+    pub fn bind_beside(listen: &[SocketAddr], mut given: Vec<Bound>) -> io::Result<Self> {
+        let mut sockets = Self { listen: listen.to_vec(), addresses: vec![], bound: vec![] };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         for address in listen {
-            let (tcp, udp) = bind_both(*address, cores)?;
-            sockets.addresses.push(tcp.local_addr()?);
-            sockets.tcp.push(tcp);
-            sockets.udp.extend(udp);
+            let is_it = |it: &Bound| it.listen == *address || it.address == *address;
+            let bound = match given.iter().position(is_it) {
+                Some(idx) => Bound { listen: *address, ..given.swap_remove(idx) },
+                None => bind_both(*address, cores)?,
+            };
+            sockets.addresses.push(bound.address);
+            sockets.bound.push(bound);
         }
         Ok(sockets)
     }
@@ -96,29 +140,40 @@ impl Sockets {
         snapshots: &Arc<ArcSwap<Snapshot>>,
         limits: TcpLimits,
     ) -> io::Result<Serving> {
-        let (stop_tcp, stopping) = watch::channel(false);
-        let registry = Registry::new(self.udp.len() + 1);
+        let (stop_tcp, stopping) = watch::channel(Stop::No);
+        let (arrivals, arriving) = mpsc::channel(limits.connections_max.max(1));
+        let registry = Registry::new(self.bound.iter().map(|it| it.udp.len()).sum::<usize>() + 1);
+        let spare = |it: &Bound| Ok(Spare { bound: it.try_clone()?, shared: Arc::default() });
         let mut serving = Serving {
             listen: self.listen,
             addresses: self.addresses,
             registry: registry.clone(),
+            spare: self.bound.iter().map(spare).collect::<io::Result<_>>()?,
             stop_udp: Arc::default(),
             stop_tcp,
+            arrivals,
             threads: vec![],
         };
         let (of_tcp, of_udp) =
             registry.sets().split_last().expect("the registry was made for one set or more");
-        for ((idx, socket), counters) in self.udp.into_iter().enumerate().zip(of_udp) {
+        let (mut listeners, mut sockets) = (vec![], vec![]);
+        for (bound, spare) in self.bound.into_iter().zip(&serving.spare) {
+            listeners.push(bound.tcp);
+            sockets.extend(bound.udp.into_iter().map(|it| (it, Arc::clone(&spare.shared))));
+        }
+        for ((idx, (socket, shared)), counters) in sockets.into_iter().enumerate().zip(of_udp) {
             let driver = udp::Driver {
                 socket,
                 snapshots: Arc::clone(snapshots),
                 counters: Arc::clone(counters),
                 stop: Arc::clone(&serving.stop_udp),
+                shared,
             };
             serving.spawn(format!("udp-{idx}"), move || driver.run())?;
         }
         let driver = tcp::Driver::new(
-            self.tcp,
+            listeners,
+            arriving,
             Arc::clone(snapshots),
             Arc::clone(of_tcp),
             stopping,
@@ -161,8 +216,39 @@ impl Serving {
     /// Answers what has come in, closes the sockets and says what was counted. Takes at most about
     /// `DRAIN_WAIT_MAX`; blocks.
     #[must_use]
-    pub fn stop(mut self) -> Totals {
-        self.tell();
+    pub fn stop(self) -> Totals {
+        self.tell(Stop::Drain);
+        self.join()
+    }
+
+    /// The same sockets once more, to be given to another process.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors left.
+    pub fn share(&self) -> io::Result<Vec<Bound>> {
+        self.spare.iter().map(|it| it.bound.try_clone()).collect()
+    }
+
+    /// Like [`stop`](Self::stop), but that another process answers what comes in at the addresses
+    /// that it has `taken`, from this moment on, and that connections go to `heir` as soon as what
+    /// was begun on them is done.
+    #[must_use]
+    pub fn leave(self, taken: &[SocketAddr], heir: mpsc::Sender<TcpStream>) -> Totals {
+        for spare in &self.spare {
+            spare.shared.store(taken.contains(&spare.bound.address), Relaxed);
+        }
+        self.tell(Stop::Move(heir));
+        self.join()
+    }
+
+    /// Where connections go that another process has let in.
+    #[must_use]
+    pub fn arrivals(&self) -> mpsc::Sender<TcpStream> {
+        self.arrivals.clone()
+    }
+
+    fn join(mut self) -> Totals {
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread that serves ended with a panic");
@@ -171,9 +257,10 @@ impl Serving {
         self.registry.totals()
     }
 
-    fn tell(&self) {
-        self.stop_udp.store(true, Relaxed);
-        self.stop_tcp.send_replace(true);
+    fn tell(&self, stop: Stop) {
+        // Who sees it sees what was said of the sockets before.
+        self.stop_udp.store(true, Release);
+        self.stop_tcp.send_replace(stop);
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -184,19 +271,38 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.tell();
+        self.stop_udp.store(true, Release);
+        // What was said before holds: it may be more than that.
+        self.stop_tcp.send_if_modified(|stop| {
+            let goes_on = matches!(stop, Stop::No);
+            if goes_on {
+                *stop = Stop::Drain;
+            }
+            goes_on
+        });
+    }
+}
+
+impl Bound {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            listen: self.listen,
+            address: self.address,
+            tcp: self.tcp.try_clone()?,
+            udp: self.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?,
+        })
     }
 }
 
 /// One TCP socket and `cores` UDP sockets on the same port.
-fn bind_both(address: SocketAddr, cores: usize) -> io::Result<(TcpListener, Vec<UdpSocket>)> {
+fn bind_both(address: SocketAddr, cores: usize) -> io::Result<Bound> {
     let mut tries = 1;
     loop {
         let tcp = bind_tcp(address).map_err(|error| explain(address, "TCP", &error))?;
         // With port 0 the kernel has chosen one that is free over TCP; over UDP it may be taken.
         let chosen = tcp.local_addr()?;
         match (0..cores).map(|_| bind_udp(chosen)).collect() {
-            Ok(udp) => return Ok((tcp, udp)),
+            Ok(udp) => return Ok(Bound { listen: address, address: chosen, tcp, udp }),
             Err(error)
                 if address.port() == 0
                     && error.kind() == io::ErrorKind::AddrInUse

@@ -24,6 +24,8 @@
 //!   read from.
 //! - Each wait has an end, and each connection a seat that its end gives back.
 //! - Without descriptors or memory accepting pauses; it never spins.
+//! - A connection goes to another process between two messages only, and whole: neither of the two
+//!   holds octets that the other one would need.
 //!
 //! Not here: how sockets are bound (`sockets`), any DNS but the length before a message (`engine`).
 
@@ -31,7 +33,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, TcpListener as StdListener},
+    net::{IpAddr, Ipv6Addr, TcpListener as StdListener, TcpStream as StdStream},
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -92,7 +94,19 @@ impl Default for TcpLimits {
 pub(super) struct Driver {
     runtime: Runtime,
     listeners: Vec<TcpListener>,
+    arrivals: mpsc::Receiver<StdStream>,
     floor: Floor,
+}
+
+/// Whether the server is to stop, and how.
+#[derive(Debug, Clone)]
+pub(super) enum Stop {
+    /// It goes on.
+    No,
+    /// Connections end when what was begun is done.
+    Drain,
+    /// Connections go to another process when what was begun is done.
+    Move(mpsc::Sender<StdStream>),
 }
 
 /// What all connections share; of one thread.
@@ -100,7 +114,7 @@ pub(super) struct Driver {
 struct Floor {
     limits: TcpLimits,
     counters: Arc<Counters>,
-    stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<Stop>,
     desk: RefCell<Desk>,
     /// What was just read from a connection.
     chunk: RefCell<Box<[u8]>>,
@@ -142,8 +156,10 @@ enum Rest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Open,
-    /// The client left, was silent for long, or is sent away because the server stops.
+    /// The client left, or was silent for long.
     Done,
+    /// The server stops.
+    Called,
     /// The client held up what it had begun, or sent nonsense.
     Cut,
 }
@@ -151,9 +167,10 @@ enum Turn {
 impl Driver {
     pub(super) fn new(
         listeners: Vec<StdListener>,
+        arrivals: mpsc::Receiver<StdStream>,
         snapshots: Arc<ArcSwap<Snapshot>>,
         counters: Arc<Counters>,
-        stopping: watch::Receiver<bool>,
+        stopping: watch::Receiver<Stop>,
         limits: TcpLimits,
     ) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -174,23 +191,27 @@ impl Driver {
             chunk: RefCell::new(vec![0; TCP_READ_LEN_MAX].into()),
             seats: RefCell::default(),
         };
-        Ok(Self { runtime, listeners: listeners?, floor })
+        Ok(Self { runtime, listeners: listeners?, arrivals, floor })
     }
 
     /// Answers until told to stop, and then what has begun.
     pub(super) fn run(self) {
         let floor = Rc::new(self.floor);
-        LocalSet::new().block_on(&self.runtime, serve(&floor, self.listeners));
+        LocalSet::new().block_on(&self.runtime, serve(&floor, self.listeners, self.arrivals));
     }
 }
 
-async fn serve(floor: &Rc<Floor>, listeners: Vec<TcpListener>) {
+async fn serve(
+    floor: &Rc<Floor>,
+    listeners: Vec<TcpListener>,
+    arrivals: mpsc::Receiver<StdStream>,
+) {
     // Each task holds a clone of `alive`; when `gone` gives nothing, all have ended.
     let (alive, mut gone) = mpsc::channel(1);
     for listener in listeners {
         task::spawn_local(accept(Rc::clone(floor), listener, alive.clone()));
     }
-    drop(alive);
+    task::spawn_local(adopt(Rc::clone(floor), arrivals, alive));
     let mut stopping = floor.stopping.clone();
     loop {
         tokio::select! {
@@ -232,15 +253,51 @@ async fn accept(floor: Rc<Floor>, listener: TcpListener, alive: mpsc::Sender<()>
     }
 }
 
+/// Goes on with connections that another process let in.
+async fn adopt(
+    floor: Rc<Floor>,
+    mut arrivals: mpsc::Receiver<StdStream>,
+    alive: mpsc::Sender<()>,
+) {
+    let mut stopping = floor.stopping.clone();
+    loop {
+        let stream = tokio::select! {
+            // Those that have come are taken even so, and end or go on as all others.
+            biased;
+            Some(stream) = arrivals.recv() => stream,
+            () = told(&mut stopping) => return,
+        };
+        // One that broke on the way is no loss to its client: it is gone.
+        let Ok(client) = stream.peer_addr() else { continue };
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        match Seat::take(&floor, client.ip()) {
+            Some(seat) => {
+                task::spawn_local(Connection::new(stream, seat).converse(alive.clone()));
+            }
+            None => floor.counters.connection_refused(),
+        }
+    }
+}
+
 /// Returns a moment after the server was told to stop.
 async fn last_call(floor: &Floor) {
     told(&mut floor.stopping.clone()).await;
     time::sleep(TCP_LAST_CALL).await;
 }
 
+/// Returns when a connection that has begun nothing is to end: where it may go to another process at
+/// once, since no question on its way is lost by that.
+async fn called(floor: &Floor) {
+    told(&mut floor.stopping.clone()).await;
+    let moves = matches!(&*floor.stopping.borrow(), Stop::Move(_));
+    if !moves {
+        time::sleep(TCP_LAST_CALL).await;
+    }
+}
+
 /// Returns when the server was told to stop, or nobody is left to tell it.
-async fn told(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+async fn told(stopping: &mut watch::Receiver<Stop>) {
+    let _ = stopping.wait_for(|stopping| !matches!(stopping, Stop::No)).await;
 }
 
 impl Desk {
@@ -347,15 +404,28 @@ impl Connection {
 
     async fn converse(mut self, _alive: mpsc::Sender<()>) {
         let floor = Rc::clone(&self.seat.floor);
-        let mut end = pin!(last_call(&floor));
+        let mut end = pin!(called(&floor));
         let turn = loop {
             match self.turn(end.as_mut()).await {
                 Turn::Open => task::yield_now().await,
                 turn => break turn,
             }
         };
-        if turn == Turn::Cut {
-            floor.counters.connection_cut();
+        match turn {
+            Turn::Cut => floor.counters.connection_cut(),
+            Turn::Called => self.depart(&floor),
+            Turn::Open | Turn::Done => {}
+        }
+    }
+
+    /// Ends, or goes on in another process. Nothing is begun: what the client sends from now on
+    /// waits in the kernel.
+    fn depart(self, floor: &Floor) {
+        if let Stop::Move(heir) = &*floor.stopping.borrow()
+            && let Ok(stream) = self.stream.into_std()
+        {
+            // There is room for as many as there may be. Is nobody there, it ends.
+            let _ = heir.try_send(stream);
         }
     }
 
@@ -400,7 +470,7 @@ impl Connection {
         tokio::select! {
             // A client that never stops asking does not keep the server from stopping.
             biased;
-            () = end, if between => Err(Turn::Done),
+            () = end, if between => Err(Turn::Called),
             ready = timeout_at(until.into(), self.stream.readable()) => match ready {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Turn::Done),

@@ -25,7 +25,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
     },
     thread,
 };
@@ -55,10 +59,14 @@ pub(super) struct Driver {
     /// Written by this thread alone.
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<AtomicBool>,
+    /// Whether another process reads the same socket: what is queued is for it then. Said before
+    /// `stop` is.
+    pub(super) shared: Arc<AtomicBool>,
 }
 
 impl Driver {
-    /// Answers until told to stop, and then what is queued at the socket.
+    /// Answers until told to stop, and then what is queued at the socket, unless another process has
+    /// it too.
     pub(super) fn run(self) {
         // The batch, the engine and the cache are made anew after a panic; what they were doing is
         // gone with them, and the socket and the counters are good between any two calls.
@@ -75,7 +83,11 @@ impl Driver {
         while !self.stop.load(Relaxed) {
             self.turn(&mut batch, &mut engine, &mut snapshots);
         }
-        self.drain(&mut batch, &mut engine, &mut snapshots);
+        // What was said before the stop is seen after it.
+        fence(Acquire);
+        if !self.shared.load(Relaxed) {
+            self.drain(&mut batch, &mut engine, &mut snapshots);
+        }
     }
 
     /// Answers what is queued already. Under a flood there is always more: the time is bounded.
