@@ -452,6 +452,28 @@ pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);
 /// How long changes that do not end may put a reload off.
 pub const RELOAD_SETTLE_MAX: Duration = Duration::from_secs(2);
 
+/// How long a new process that takes over may take to get ready, while the running one goes on as
+/// ever. It has read the files before; a zone of ten million records is laid out in less.
+pub const TAKEOVER_PREPARE_MAX: Duration = Duration::from_mins(2);
+
+/// How long a process that takes over may hold things up: from the moment in which it has the word
+/// to the one in which it answers. Questions are answered meanwhile, but verdicts stay as they are.
+pub const TAKEOVER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a new process that does not know whether there is another one waits for its answer.
+pub const TAKEOVER_GREETING_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Sockets in one message between the two. The kernel takes 253.
+pub const TAKEOVER_SOCKETS_PER_MESSAGE: usize = 64;
+
+/// Sockets in all that one process gives to another. Beyond them the new one refuses: no machine
+/// has as many cores and addresses.
+pub const TAKEOVER_SOCKETS_MAX: usize = 16_384;
+
+/// Octets of a message between the two: the state of a million probes and all the round trips and
+/// events that are kept.
+pub const TAKEOVER_MESSAGE_LEN_MAX: usize = 512 << 20;
+
 // ---- The demo ----
 
 /// Questions that the client of `evenkeel demo` asks at one go: enough for shares within a few

@@ -20,7 +20,8 @@ use tokio::{
 use super::{
     files::{Fingerprint, Watch},
     keeping::Keeping,
-    requests::{Caller, Open, complaint, plan_token},
+    requests::{Caller, Open, complaint, plan_token, takes_another},
+    takeover::{self, Bells, Guest, Visitor},
 };
 use crate::{
     api::Request,
@@ -74,6 +75,11 @@ pub(super) struct Control {
     pub(super) ready: watch::Sender<bool>,
     /// What a caller of the API has to know.
     pub(super) token: watch::Sender<Option<Arc<str>>>,
+    pub(super) bells: Bells,
+    /// Comes to its end when the process has left whose place this one took.
+    pub(super) before: Option<watch::Receiver<()>>,
+    /// A process that takes over, as far as it is.
+    pub(super) guest: Option<JoinHandle<Result<Guest, String>>>,
 }
 
 /// What reading the files anew came to.
@@ -99,6 +105,7 @@ impl Control {
         mut news: mpsc::Receiver<News>,
         mut changes: mpsc::Receiver<()>,
         mut requests: mpsc::Receiver<Request>,
+        mut visitors: mpsc::Receiver<Visitor>,
         startup_wait: Duration,
     ) -> Result<End, String> {
         let unheard = |error| format!("signals cannot be received: {error}");
@@ -125,10 +132,7 @@ impl Control {
                     if taken == 0 {
                         return Ok(broken("the prober"));
                     }
-                    batch.drain(..).for_each(|news| self.take(match news {
-                        News::Probed(report) => Change::Probed(report),
-                        News::Sight(blinded) => Change::Sight(blinded),
-                    }));
+                    self.take_news(&mut batch);
                 }
                 () = self.prober.crashed() => return Ok(broken("the prober")),
                 () = Open::crashed(&mut self.api) => return Ok(broken("the API")),
@@ -139,6 +143,7 @@ impl Control {
                     self.publisher.sweep();
                     self.expire();
                     self.state.wake(clock::wall());
+                    self.keeping.regain(&self.state).await;
                     if let Some(measured) = self.state.measure(clock::now()) {
                         self.take(measured);
                     }
@@ -147,6 +152,14 @@ impl Control {
                     }
                 }
                 _ = keep.tick() => self.keep_latency(),
+                Some(visitor) = visitors.recv() => self.receive(visitor),
+                guest = takeover::guest(&mut self.guest) => {
+                    if let Some(heir) = self.hand_over(guest, &mut news).await {
+                        // Who waits for an answer hears that there is none, and asks again.
+                        drop(requests);
+                        return Ok(self.leave(heir).await);
+                    }
+                }
                 _ = hangup.recv() => self.begin_reload(true),
                 Some(()) = changes.recv() => self.begin_reload(false),
                 read = finished(&mut self.reload) => self.finish_reload(read),
@@ -154,6 +167,16 @@ impl Control {
             }
         }
         Ok(self.stop(signals).await)
+    }
+
+    /// Takes in what the prober tells.
+    pub(super) fn take_news(&mut self, news: &mut Vec<News>) {
+        news.drain(..).for_each(|news| {
+            self.take(match news {
+                News::Probed(report) => Change::Probed(report),
+                News::Sight(blinded) => Change::Sight(blinded),
+            });
+        });
     }
 
     /// Takes a change in and does what follows from it, but for publishing.
@@ -179,13 +202,13 @@ impl Control {
         }
     }
 
-    fn keep_latency(&mut self) {
+    pub(super) fn keep_latency(&mut self) {
         if let Some(store) = &self.keeping.store {
             store.latency(self.state.latency_changes(clock::now(), clock::wall()));
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         if let Some(snapshot) = self.state.snapshot(clock::wall()) {
             let decided = self.state.n_decided();
             tracing::debug!(generation = snapshot.generation, decided, "published");
@@ -283,7 +306,7 @@ impl Control {
     fn reload_with(&mut self, plan: Box<Plan>) -> Result<(), Vec<Complaint>> {
         let mut complaints = Vec::new();
         if !self.serving.listens_on(&plan.settings.listen) {
-            complaints.push(complaint(self, "`listen` changed: that takes a restart"));
+            complaints.push(takes_another(self, "listen"));
         }
         if plan.settings.user != self.state.plan().settings.user {
             complaints.push(complaint(self, "`user` changed: that takes a restart"));
@@ -292,7 +315,7 @@ impl Control {
             complaints.push(complaint(self, "`state` changed: that takes a restart"));
         }
         if !self.api_stays(&plan) {
-            complaints.push(complaint(self, "`api.listen` changed: that takes a restart"));
+            complaints.push(takes_another(self, "api.listen"));
         }
         if !complaints.is_empty() {
             return Err(complaints);
@@ -409,7 +432,7 @@ fn log_sight(blinded: &Blinded) {
 }
 
 /// Tells the service manager, if there is one.
-fn tell(state: &[NotifyState<'_>]) {
+pub(super) fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "the service manager cannot be told");
     }

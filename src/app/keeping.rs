@@ -2,26 +2,35 @@
 //!
 //! Not here: what happens (`control`), how it is kept (`state::store`) and told (`webhook`, `api`).
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::task::spawn_blocking;
 
 use super::webhook::Hooks;
 use crate::{
     clock,
-    compile::{EventKind, Settings},
+    compile::{EventKind, Plan, Settings},
     config::Complaint,
-    health::{Blinded, Report},
+    health::{Blinded, Memory, Past, ProbeSpec, Remembered, Report},
+    limits::EVENTS_KEPT_MAX,
     state::{
-        Change, Event, Overrides, State, Turns,
-        journal::{Journal, Transition},
-        store::{Kept, Store},
+        Change, Event, Overrides, Standing, State, Turns,
+        journal::{Entry, Journal, Transition},
+        store::{self, Kept, SetAside, Store},
     },
 };
 
 /// The journal, and where its entries go.
 pub(super) struct Keeping {
     pub(super) journal: Journal,
-    /// None: nothing survives a restart.
+    /// None: nothing survives a restart, or another process has it.
     pub(super) store: Option<Store>,
+    /// The folder of the store that another process has.
+    away: Option<PathBuf>,
     hooks: Hooks,
 }
 
@@ -35,6 +44,11 @@ pub(super) fn open(settings: &Settings) -> Result<(Option<Store>, Kept), String>
         return Ok((None, Kept::default()));
     };
     let (store, kept, aside) = Store::open(folder, clock::wall()).map_err(|it| it.to_string())?;
+    say_aside(aside.as_ref());
+    Ok((Some(store), kept))
+}
+
+fn say_aside(aside: Option<&SetAside>) {
     if let Some(aside) = aside {
         tracing::error!(
             set_aside = %aside.path.display(),
@@ -42,7 +56,15 @@ pub(super) fn open(settings: &Settings) -> Result<(Option<Store>, Kept), String>
             "the state cannot be read: the server starts without it, overrides and dials do not hold"
         );
     }
-    Ok((Some(store), kept))
+}
+
+/// What the prober goes on from after a restart.
+pub(super) fn past(kept: &Kept, plan: &Plan) -> Past {
+    let remembered = |spec: &Arc<ProbeSpec>| {
+        let memory = Memory::restored(kept.status(spec)?, spec.fall);
+        Some(Remembered { spec: Arc::clone(spec), is_control: false, memory })
+    };
+    Past { targets: plan.probes.iter().filter_map(remembered).collect(), ..Past::default() }
 }
 
 /// Goes on from what was known and measured, so that the first answers rest on it.
@@ -64,9 +86,24 @@ pub(super) fn restore(state: &mut State, kept: &mut Kept) {
 impl Keeping {
     /// To be called inside of the runtime.
     pub(super) fn begin(store: Option<Store>, journal: Journal, state: &State) -> Self {
-        let mut keeping = Self { journal, store, hooks: Hooks::default() };
+        let mut keeping = Self { journal, store, away: None, hooks: Hooks::default() };
         keeping.follow(state);
         keeping
+    }
+
+    /// The events that webhooks have not taken, by their URLs.
+    pub(super) fn untold(&self) -> Vec<(String, Vec<u64>)> {
+        self.hooks.waiting()
+    }
+
+    /// Tells webhooks what another process has not told them.
+    pub(super) fn tell_untold(&self, untold: Vec<(String, Vec<u64>)>) {
+        for (url, ids) in untold {
+            let entry = |id: u64| self.journal.after(id.checked_sub(1)?, 1).pop();
+            let is_it = |(id, entry): &(u64, Arc<Entry>)| entry.id == *id;
+            let entries = ids.into_iter().filter_map(|id| Some((id, entry(id)?))).filter(is_it);
+            self.hooks.resume(&url, entries.map(|(_, entry)| entry));
+        }
     }
 
     /// Goes over to what the files say now.
@@ -148,6 +185,48 @@ impl Keeping {
             to,
             why,
         });
+    }
+
+    /// Whether another process has the store.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Writes what still waits, and lets another process have the store.
+    pub(super) async fn release(&mut self, state: &State) {
+        if let Some(store) = self.store.take() {
+            self.away.clone_from(&state.plan().settings.state);
+            // A writer that crashed has said so.
+            let _ = spawn_blocking(|| store.close()).await;
+        }
+    }
+
+    /// Takes the store back from a process that is gone, if it is.
+    pub(super) async fn regain(&mut self, state: &State) {
+        let Some(folder) = self.away.clone() else { return };
+        let opened = spawn_blocking(move || Store::open(&folder, clock::wall())).await;
+        let (store, kept) = match opened {
+            Ok(Ok((store, kept, aside))) => {
+                say_aside(aside.as_ref());
+                (store, kept)
+            }
+            Ok(Err(store::Refusal::Busy(_))) | Err(_) => return,
+            Ok(Err(refusal)) => {
+                tracing::error!(%refusal, "the state cannot be taken back yet");
+                return;
+            }
+        };
+        // What happened meanwhile is not there yet.
+        let last = kept.events.last().map_or(0, |it| it.id);
+        for entry in self.journal.after(last, EVENTS_KEPT_MAX) {
+            store.event(entry);
+        }
+        let mut ramps: HashMap<_, _> =
+            kept.ramps.into_iter().map(|(key, _)| (key, Standing::Full)).collect();
+        ramps.extend(state.ramps());
+        store.ramps(ramps.into_iter().collect());
+        (self.store, self.away) = (Some(store), None);
+        self.follow(state);
     }
 
     /// Writes what still waits.

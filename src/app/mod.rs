@@ -6,6 +6,9 @@
 //!                                     '-- control: reports, reloads ----'-- SIGTERM -> drain -> exit 0
 //! ```
 //!
+//! A process that takes over is given the sockets instead of binding them, hears before *serve* what
+//! the running one knows, and needs no first round (`takeover`).
+//!
 //! From *serve* on, fixed names are answered; steered names as soon as their endpoints were probed.
 //!
 //! # Invariants
@@ -22,11 +25,14 @@ mod files;
 mod keeping;
 mod operator;
 mod requests;
+mod takeover;
 mod user;
 mod webhook;
 
 use std::{
     io::{self, IsTerminal as _},
+    net::SocketAddr,
+    os::unix::net::UnixListener,
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -34,28 +40,31 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     api::Api,
     clock,
-    compile::{self, Atlas},
+    compile::{self, Atlas, Plan, Settings},
     health::{self, Prober},
     limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
-    serve::{Sockets, TcpLimits},
-    state::{Publisher, State},
+    serve::{Serving, Sockets, TcpLimits},
+    state::{Change, Publisher, State, store::Store},
 };
 use control::{Control, End};
 use files::{Fingerprint, Watch};
 use keeping::Keeping;
 use requests::{Door, plan_token};
+use takeover::{Bells, Given, Host, Inherited};
 
-/// Serves what `config` says until told to stop.
+/// Serves what `config` says until told to stop, in the place of the server that runs, if it is to take
+/// over.
 #[must_use]
-pub fn serve(config: &Path) -> ExitCode {
+pub fn serve(config: &Path, takes_over: bool) -> ExitCode {
     log_to_stderr();
-    match run(config) {
+    match run(config, takes_over) {
         Ok(code) => code,
         Err(why) => {
             // As `check` prints it, without the dress of a log line.
@@ -77,15 +86,16 @@ fn log_to_stderr() {
 }
 
 /// Starts everything and stays until the end. An error is what keeps the server from starting.
-fn run(config: &Path) -> Result<ExitCode, String> {
+fn run(config: &Path, takes_over: bool) -> Result<ExitCode, String> {
     let began = clock::wall();
     let atlas = Arc::<Atlas>::default();
     let (plan, _) = compile::load_with(config, &atlas, began);
     let plan = plan.map_err(|complaints| complaints.to_text())?;
     let seen = Fingerprint::of(&plan.sources, began);
-    let sockets = Sockets::bind(&plan.settings.listen).map_err(|error| error.to_string())?;
-    let door = plan.settings.api.as_ref().map(|it| Door::bind(it.listen)).transpose()?;
     raise_open_files();
+    let called = if takes_over { takeover::call(&plan.settings)? } else { None };
+    let (host, given) = called.unzip();
+    let ground = Ground::take(&plan.settings, host, given.unwrap_or_default())?;
     // Threads come later: each would have to give up root for itself.
     if let Some(name) = &plan.settings.user {
         if let Some(folder) = &plan.settings.state {
@@ -93,65 +103,138 @@ fn run(config: &Path) -> Result<ExitCode, String> {
         }
         user::become_user(name)?;
     }
-    let (store, mut kept) = keeping::open(&plan.settings)?;
     let runtime = runtime().map_err(|error| format!("the system gives no threads: {error}"))?;
-    let startup_wait = plan.settings.startup_wait;
-    let end = runtime.block_on(async {
-        let (mut state, effects) = State::begin(plan);
-        keeping::restore(&mut state, &mut kept);
-        let first = state.snapshot(clock::wall()).expect("the first is always new");
-        let publisher = Publisher::new(first);
-        let serving = sockets
-            .serve(&publisher.current(), TcpLimits::default())
-            .map_err(|error| format!("the system gives no threads: {error}"))?;
-        let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
-        let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
-        let wanted = effects.probes.unwrap_or_default();
-        let known = wanted.iter().filter_map(|it| Some((it.clone(), kept.status(it)?)));
-        let prober = Prober::start_from(execute, news_in, known.collect());
-        prober.set(wanted, state.plan().settings.sanity.clone());
-        let keeping = Keeping::begin(store, kept.take_journal(), &state);
-        let (watch, changes) = Watch::begin(&state.plan().sources);
-        // What changed between the reading and the watching went by unseen.
-        watch.look_again();
-        let (ready, readiness) = watch::channel(false);
-        let token = plan_token(state.plan());
-        let (token, tokens) = watch::channel(token);
-        let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
-        let api = Api {
-            snapshots: publisher.current(),
-            requests: requests_in.clone(),
-            ready: readiness,
-            token: tokens,
-        };
-        let control = Control {
-            config: config.to_owned(),
-            atlas,
-            state,
-            publisher,
-            prober,
-            serving,
-            watch,
-            seen,
-            keeping,
-            reload: None,
-            reload_again: false,
-            callers: Vec::new(),
-            callers_next: Vec::new(),
-            api: door.map(|it| it.open(api)),
-            ready,
-            token,
-        };
-        // The sender stays, so that the loop hears of no end where there is no API.
-        let _requests_in = requests_in;
-        control.run(news, changes, requests, startup_wait).await
-    });
+    let end = runtime.block_on(live(config, atlas, plan, seen, ground));
     // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);
     end.map(|end| match end {
         End::Stopped => ExitCode::SUCCESS,
         End::Cut | End::Broken => ExitCode::FAILURE,
     })
+}
+
+/// What the server stands on: bound, or taken from the server that runs.
+struct Ground {
+    host: Option<Host>,
+    /// The addresses that were taken from it.
+    taken: Vec<SocketAddr>,
+    sockets: Sockets,
+    door: Option<Door>,
+    bells: Vec<(SocketAddr, UnixListener)>,
+}
+
+impl Ground {
+    fn take(settings: &Settings, host: Option<Host>, given: Given) -> Result<Self, String> {
+        let mut taken = given.addresses();
+        let sockets = Sockets::bind_beside(&settings.listen, given.bound);
+        let sockets = sockets.map_err(|error| error.to_string())?;
+        taken.retain(|it| sockets.addresses().contains(it));
+        let door = settings.api.as_ref().map(|it| Door::bind(it.listen, given.api)).transpose()?;
+        Ok(Self { host, taken, sockets, door, bells: given.bells })
+    }
+}
+
+/// From the first answer to the end.
+async fn live(
+    config: &Path,
+    atlas: Arc<Atlas>,
+    plan: Plan,
+    seen: Fingerprint,
+    ground: Ground,
+) -> Result<End, String> {
+    let Ground { host, taken, sockets, door, bells } = ground;
+    let mut bells = Bells::hang(sockets.addresses(), bells);
+    let startup_wait = plan.settings.startup_wait;
+    let (mut state, effects) = State::begin(plan);
+    let (store, mut inherited) = inherit(host.as_ref(), &mut state)?;
+    keeping::restore(&mut state, &mut inherited.kept);
+    if inherited.ready {
+        state.apply(Change::WarmedUp);
+    }
+    let first = state.snapshot(clock::wall()).expect("the first is always new");
+    let publisher = Publisher::new(first);
+    let serving = sockets
+        .serve(&publisher.current(), TcpLimits::default())
+        .map_err(|error| format!("the system gives no threads: {error}"))?;
+    serving.registry().go_on_from(inherited.totals());
+    let (serving, before) = match host {
+        Some(host) => succeed(host, serving, &taken)?,
+        None => (serving, None),
+    };
+    let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
+    let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
+    let journal = inherited.take_journal();
+    let prober = Prober::start_from(execute, news_in, inherited.past);
+    prober.set(effects.probes.unwrap_or_default(), state.plan().settings.sanity.clone());
+    let keeping = Keeping::begin(store, journal, &state);
+    keeping.tell_untold(inherited.untold);
+    let (watch, changes) = Watch::begin(&state.plan().sources);
+    // What changed between the reading and the watching went by unseen.
+    watch.look_again();
+    let (ready, readiness) = watch::channel(false);
+    let (token, tokens) = watch::channel(plan_token(state.plan()));
+    let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
+    let api = Api {
+        snapshots: publisher.current(),
+        requests: requests_in.clone(),
+        ready: readiness,
+        token: tokens,
+    };
+    let (visitors_in, visitors) = mpsc::channel(1);
+    bells.listen(&visitors_in);
+    let control = Control {
+        config: config.to_owned(),
+        atlas,
+        state,
+        publisher,
+        prober,
+        serving,
+        watch,
+        seen,
+        keeping,
+        reload: None,
+        reload_again: false,
+        callers: Vec::new(),
+        callers_next: Vec::new(),
+        api: door.map(|it| it.open(api)),
+        ready,
+        token,
+        bells,
+        before,
+        guest: None,
+    };
+    // The sender stays, so that the loop hears of no end where there is no API.
+    let _requests_in = requests_in;
+    control.run(news, changes, requests, visitors, startup_wait).await
+}
+
+/// Opens the store, and goes on from what is in it, or from what the server that runs knows.
+fn inherit(host: Option<&Host>, state: &mut State) -> Result<(Option<Store>, Inherited), String> {
+    // It closes the store before it tells what it knows.
+    let told = host.map(|host| host.ask(state)).transpose()?;
+    let (store, kept) = keeping::open(&state.plan().settings)?;
+    let of_restart = || {
+        let past = keeping::past(&kept, state.plan());
+        Inherited::kept(kept, past)
+    };
+    Ok((store, told.unwrap_or_else(of_restart)))
+}
+
+/// Tells the server that runs that this one answers, which makes it leave.
+fn succeed(
+    host: Host,
+    serving: Serving,
+    taken: &[SocketAddr],
+) -> Result<(Serving, Option<watch::Receiver<()>>), String> {
+    if let Err(why) = host.serving(taken.to_vec()) {
+        // It goes on with the same sockets: what is queued there is for it.
+        let (nobody, _) = mpsc::channel(1);
+        let _ = serving.leave(taken, nobody);
+        return Err(why);
+    }
+    control::tell(&[NotifyState::MainPid(std::process::id())]);
+    let before = host.follow(&serving);
+    Ok((serving, Some(before)))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -121,8 +121,14 @@ impl Control {
 
     /// Waits until it is on the disk, if there is one.
     async fn keep(&self, acts: Vec<Act>) -> Result<(), Unsaid> {
-        let Some(store) = &self.keeping.store else { return Ok(()) };
         let not_kept = |why: &str| Unsaid::NotKept(format!("it could not be written: {why}"));
+        let Some(store) = &self.keeping.store else {
+            return if self.keeping.is_away() {
+                Err(not_kept("another process has the state folder"))
+            } else {
+                Ok(())
+            };
+        };
         match timeout(STATE_COMMIT_WAIT_MAX, store.commit(acts)).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(NotKept::Full))) => Err(not_kept("too many others wait")),

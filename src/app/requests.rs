@@ -26,6 +26,7 @@ pub(super) struct Door {
     listen: SocketAddr,
     address: SocketAddr,
     listener: TcpListener,
+    spare: TcpListener,
 }
 
 /// The running API.
@@ -34,12 +35,18 @@ pub(super) struct Open {
     listen: SocketAddr,
     /// Where it is, with the port that the kernel chose.
     pub(super) address: SocketAddr,
+    /// The same socket once more, for another process.
+    spare: TcpListener,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl Door {
-    /// Binds the socket; port 0 is one that the kernel chooses. An error says what to do.
-    pub(super) fn bind(listen: SocketAddr) -> Result<Self, String> {
+    /// Binds the socket, unless it is the one that another process has `given`, with the address that it
+    /// was wanted at; port 0 is one that the kernel chooses. An error says what to do.
+    pub(super) fn bind(
+        listen: SocketAddr,
+        given: Option<(SocketAddr, TcpListener)>,
+    ) -> Result<Self, String> {
         let hint = |error: &io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => "another program has it; choose another port",
             io::ErrorKind::AddrNotAvailable => "the machine does not have this address",
@@ -49,19 +56,36 @@ impl Door {
         let refused = |error: io::Error| {
             format!("`api` cannot listen on {listen}: {error}\nhint: {}", hint(&error))
         };
-        let listener = TcpListener::bind(listen).map_err(refused)?;
+        let is_it = |(wanted, it): &(SocketAddr, TcpListener)| {
+            *wanted == listen || it.local_addr().is_ok_and(|it| it == listen)
+        };
+        let listener = match given.filter(is_it) {
+            Some((_, listener)) => listener,
+            None => TcpListener::bind(listen).map_err(refused)?,
+        };
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listen, address, listener })
+        let spare = listener.try_clone().map_err(refused)?;
+        Ok(Self { listen, address, listener, spare })
     }
 
     /// Lets callers in.
     pub(super) fn open(self, api: Api) -> Open {
         let task = tokio::spawn(api::serve(self.listener, api));
-        Open { listen: self.listen, address: self.address, task }
+        Open { listen: self.listen, address: self.address, spare: self.spare, task }
     }
 }
 
 impl Open {
+    /// The same socket once more, where it is wanted, and where it is.
+    pub(super) fn share(&self) -> io::Result<(SocketAddr, SocketAddr, TcpListener)> {
+        Ok((self.listen, self.address, self.spare.try_clone()?))
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn close(self) {
+        self.task.abort();
+    }
+
     /// Waits until the API is no more. It goes on as long as the process, so this is a crash.
     pub(super) async fn crashed(api: &mut Option<Self>) {
         match api {
@@ -74,6 +98,15 @@ impl Open {
 /// What a caller of the API has to know.
 pub(super) fn plan_token(plan: &Plan) -> Option<Arc<str>> {
     plan.settings.api.as_ref()?.token.clone()
+}
+
+/// A complaint about something that takes another process, which can take over without a loss.
+pub(super) fn takes_another(control: &Control, what: &str) -> Complaint {
+    Complaint {
+        hint: "start `evenkeel serve --takeover` beside this server, or put it back as it was"
+            .to_owned(),
+        ..complaint(control, &format!("`{what}` changed: that takes a restart"))
+    }
 }
 
 /// A complaint about the whole of a file.

@@ -66,6 +66,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     entries: VecDeque<Arc<Entry>>,
+    /// The one that is being sent.
+    sending: Option<Arc<Entry>>,
     /// How many were let go since the last that was sent.
     dropped: u64,
 }
@@ -78,6 +80,23 @@ impl Hooks {
             let known = before.iter().position(|it| it.webhook == *webhook);
             let hook = known.map_or_else(|| Hook::start(webhook), |idx| before.swap_remove(idx));
             self.hooks.push(hook);
+        }
+    }
+
+    /// The events that have not been taken, by the webhook's URL; the first of each may be about to be.
+    pub(super) fn waiting(&self) -> Vec<(String, Vec<u64>)> {
+        let waiting = |hook: &Hook| {
+            let waiting = hook.queue.lock();
+            let entries = waiting.sending.iter().chain(&waiting.entries);
+            (hook.webhook.url.to_string(), entries.map(|it| it.id).collect())
+        };
+        self.hooks.iter().map(waiting).collect()
+    }
+
+    /// Tells the webhook with this URL what another process has not told it.
+    pub(super) fn resume(&self, url: &str, entries: impl IntoIterator<Item = Arc<Entry>>) {
+        if let Some(hook) = self.hooks.iter().find(|it| *it.webhook.url == *url) {
+            entries.into_iter().for_each(|it| hook.queue.push(it));
         }
     }
 
@@ -120,7 +139,8 @@ impl Queue {
         loop {
             {
                 let mut waiting = self.lock();
-                if let Some(entry) = waiting.entries.pop_front() {
+                waiting.sending = waiting.entries.pop_front();
+                if let Some(entry) = waiting.sending.clone() {
                     return (entry, std::mem::take(&mut waiting.dropped));
                 }
             }

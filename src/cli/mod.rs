@@ -36,6 +36,10 @@ enum Command {
         /// The server file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Take the place of the server that runs: its sockets, and all that it knows. It ends when this
+        /// one answers, and no question is lost. Without one, start as ever.
+        #[arg(long)]
+        takeover: bool,
     },
     /// Say everything that `serve` would complain of.
     Check {
@@ -84,7 +88,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve { config } => crate::app::serve(&config),
+        Command::Serve { config, takeover } => crate::app::serve(&config, takeover),
         Command::Check { config, json } => check::run(&config, json),
         Command::Query(query) => query::run(&query),
         Command::Explain(explain) => explain::run(&explain),

@@ -236,6 +236,20 @@ impl Sign {
     }
 }
 
+impl Sign {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::There => "there",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        [Self::None, Self::There, Self::Failed].into_iter().find(|it| it.as_str() == text)
+    }
+}
+
 impl Tally {
     /// A probe of `target` shows another sign than `before`.
     pub(super) fn replace(&mut self, target: &Target, before: Sign, now: Sign) {

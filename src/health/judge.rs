@@ -190,6 +190,37 @@ impl Judgement {
         Self { standing, ..Self::default() }
     }
 
+    /// As two texts: the standing, and the changes of the verdict.
+    pub(super) fn to_text(&self) -> (String, String) {
+        let standing = match self.standing {
+            Standing::Unknown { failed } => format!("unknown {} 0", u8::from(failed)),
+            Standing::Up => "up 0 0".to_owned(),
+            Standing::Shaky { failed, good } => format!("shaky {failed} {good}"),
+            Standing::Down { good } => format!("down {good} 0"),
+            Standing::Held { good, since } => format!("held {good} {}", since.as_nanos()),
+        };
+        let changes = self.changes.iter().map(|at| at.as_nanos().to_string());
+        (standing, changes.collect::<Vec<_>>().join(" "))
+    }
+
+    /// Reads these texts; none: they are of another form.
+    pub(super) fn of_text(standing: &str, changes: &str) -> Option<Self> {
+        let mut parts = standing.split(' ');
+        let (word, one, other) = (parts.next()?, parts.next()?, parts.next()?);
+        let count = one.parse().ok()?;
+        let nanos = |text: &str| text.parse().ok().map(Duration::from_nanos);
+        let standing = match word {
+            "unknown" => Standing::Unknown { failed: 0 < count },
+            "up" => Standing::Up,
+            "shaky" => Standing::Shaky { failed: count, good: other.parse().ok()? },
+            "down" => Standing::Down { good: count },
+            "held" => Standing::Held { good: count, since: nanos(other)? },
+            _ => return None,
+        };
+        let changes = changes.split_whitespace().map(nanos).collect::<Option<_>>()?;
+        Some(Self { standing, changes })
+    }
+
     /// What it means to whoever answers.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -21,6 +21,7 @@
 mod kind;
 mod blind;
 mod judge;
+mod memory;
 mod tree;
 mod schedule;
 mod prober;
@@ -30,8 +31,9 @@ mod trust;
 pub use blind::{Blinded, Evidence, Sanity, Sight};
 pub use judge::{Flap, Judgement, Rules, Status};
 pub use kind::{Claim, Dns, Exec, Grpc, Http, Identity, Kind, Pattern, Push, Relation, Tcp, Tls};
+pub use memory::{Memory, Past, Remembered};
 pub use probe::{Outcome, Why, execute};
-pub use prober::{News, Prober, Report};
+pub use prober::{News, Pause, Prober, Report};
 pub use tree::Tree;
 pub use trust::{TrustError, is_identity, is_roots, system_trust};
 

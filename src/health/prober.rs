@@ -33,14 +33,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Blinded, Evidence, Judgement, Kind, Outcome, ProbeSpec, Question, Rules, Sanity, Sight, Status,
-    Why,
+    Blinded, Evidence, Judgement, Kind, Memory, Outcome, Past, ProbeSpec, Question, Remembered,
+    Rules, Sanity, Sight, Status, Why,
     blind::{Sign, Tally},
     schedule::{Queue, Timetable},
 };
@@ -73,7 +73,23 @@ pub struct Report {
 pub struct Prober {
     wanted: watch::Sender<Wanted>,
     beats: Arc<Beats>,
+    asks: mpsc::Sender<Ask>,
     task: JoinHandle<()>,
+}
+
+/// A prober that pauses, or is about to, until this is dropped.
+#[derive(Debug)]
+pub struct Pause {
+    past: oneshot::Receiver<Past>,
+    _go_on: oneshot::Sender<()>,
+}
+
+/// Somebody wants to know all that is known.
+#[derive(Debug)]
+struct Ask {
+    past: oneshot::Sender<Past>,
+    /// Comes to its end when the prober is to go on.
+    go_on: oneshot::Receiver<()>,
 }
 
 /// What is to be probed.
@@ -99,29 +115,30 @@ impl Prober {
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output = Outcome> + Send + 'static,
     {
-        Self::start_from(execute, news, HashMap::new())
+        Self::start_from(execute, news, Past::default())
     }
 
-    /// Starts like [`start`](Self::start), and goes on from what is `known` of targets from before a
-    /// restart.
-    pub fn start_from<F, E>(
-        execute: F,
-        news: mpsc::Sender<News>,
-        known: HashMap<Arc<ProbeSpec>, Status>,
-    ) -> Self
+    /// Starts like [`start`](Self::start), and goes on from what is known from before a restart, or in
+    /// another process.
+    pub fn start_from<F, E>(execute: F, news: mpsc::Sender<News>, past: Past) -> Self
     where
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output = Outcome> + Send + 'static,
     {
         let (wanted, wishes) = watch::channel(Wanted::default());
+        let (asks, asked) = mpsc::channel(1);
         let beats = Arc::<Beats>::default();
+        let now = Instant::now();
+        let role = |is_control| if is_control { Role::Control } else { Role::Endpoint };
+        let known = past.targets.into_iter();
         let desk = Desk {
             execute,
             beats: Arc::clone(&beats),
             news,
-            began: Instant::now(),
+            // Clocks that began before the machine did are of another one; then it begins now.
+            began: now.checked_sub(past.clock).unwrap_or(now),
             dice: Dice::from_os(),
-            known,
+            known: known.map(|it| ((role(it.is_control), it.spec), it.memory)).collect(),
             serials: HashMap::new(),
             targets: HashMap::new(),
             serial_next: 0,
@@ -129,11 +146,21 @@ impl Prober {
             executions: JoinSet::new(),
             flights: HashMap::new(),
             sanity: Sanity::default(),
-            sight: Sight::default(),
+            sight: past.sight,
             tally: Tally::default(),
             control: Vec::new(),
         };
-        Self { wanted, beats, task: tokio::spawn(desk.run(wishes)) }
+        Self { wanted, beats, asks, task: tokio::spawn(desk.run(wishes, asked)) }
+    }
+
+    /// Asks for all that is known. Nothing more is found out until what is given here is dropped.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        let (past_in, past) = oneshot::channel();
+        let (go_on, gone_on) = oneshot::channel();
+        // One that asks while another one waits is not answered.
+        let _ = self.asks.try_send(Ask { past: past_in, go_on: gone_on });
+        Pause { past, _go_on: go_on }
     }
 
     /// Takes a heartbeat in, and says whether there is a check that waits for it.
@@ -162,6 +189,14 @@ impl Prober {
     }
 }
 
+impl Pause {
+    /// Waits until it pauses; what is known then. What it found before has been told by then, to whom
+    /// has to be listened meanwhile. None: it is no more. Not asked again after it has answered.
+    pub async fn past(&mut self) -> Option<Past> {
+        (&mut self.past).await.ok()
+    }
+}
+
 impl Beats {
     fn came(&self) -> std::sync::MutexGuard<'_, HashSet<Box<str>>> {
         self.came.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,8 +214,8 @@ struct Desk<F> {
     /// The schedule counts from here.
     began: Instant,
     dice: Dice,
-    /// What was known before a restart, until the first set was taken in.
-    known: HashMap<Arc<ProbeSpec>, Status>,
+    /// What was known before it began, until the first set was taken in.
+    known: HashMap<(Role, Arc<ProbeSpec>), Memory>,
     /// Each target's number; numbers are not used again.
     serials: HashMap<(Role, Arc<ProbeSpec>), u64>,
     targets: HashMap<u64, Probed>,
@@ -230,8 +265,14 @@ where
     F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
     E: Future<Output = Outcome> + Send + 'static,
 {
-    async fn run(mut self, mut wishes: watch::Receiver<Wanted>) {
+    async fn run(mut self, mut wishes: watch::Receiver<Wanted>, mut asked: mpsc::Receiver<Ask>) {
         let beats = Arc::clone(&self.beats);
+        // Without targets there is no evidence, and a blindness from before would end.
+        if wishes.changed().await.is_err() {
+            return;
+        }
+        let wanted = wishes.borrow_and_update().clone();
+        self.adopt(wanted);
         loop {
             let mut found = vec![(self.look(None), None)];
             found.extend(self.launch_due());
@@ -264,6 +305,12 @@ where
                         return;
                     }
                 }
+                Some(ask) = asked.recv() => {
+                    if ask.past.send(self.past()).is_ok() {
+                        // An error says that it was dropped: that is how it is told.
+                        let _ = ask.go_on.await;
+                    }
+                }
                 () = sleep_until(wake_at.unwrap_or(self.began)), if wake_at.is_some() => {}
             }
         }
@@ -278,6 +325,20 @@ where
             Sight::Sighted { .. } | Sight::Spent => None,
         };
         due.into_iter().chain(until).min().map(|at| self.began + at)
+    }
+
+    fn past(&self) -> Past {
+        let remembered = |target: &Probed| Remembered {
+            spec: Arc::clone(&target.spec),
+            is_control: target.role == Role::Control,
+            memory: Memory {
+                judgement: target.judgement.clone(),
+                sign: target.sign,
+                silent_at: Some(target.silent_at),
+            },
+        };
+        let targets = self.targets.values().map(remembered).collect();
+        Past { clock: self.now(), sight: self.sight, targets }
     }
 
     fn now(&self) -> Duration {
@@ -306,25 +367,22 @@ where
             }
         }
         self.queue.retain(|serial| targets.contains_key(&serial));
-        let known = known(self.targets.values(), !added.is_empty());
+        let kindred = kindred(self.targets.values(), !added.is_empty());
         let count = added.len();
         let mut fresh = Vec::with_capacity(count);
         for (serial, (role, spec)) in added {
             let (timetable, due) = Timetable::begin(&spec, count, now);
-            let kin = known.get(&spec.question()).filter(|_| role == Role::Endpoint);
-            let restored = || {
-                let status = self.known.get(&spec).filter(|_| role == Role::Endpoint);
-                status.map(|it| (Judgement::restored(*it, spec.fall), Sign::default()))
-            };
-            let (judgement, sign) = kin.cloned().or_else(restored).unwrap_or_default();
-            let silent_at = now + spec.every;
+            let kin = kindred.get(&spec.question()).filter(|_| role == Role::Endpoint);
+            let known = self.known.remove(&(role, Arc::clone(&spec))).unwrap_or_default();
+            let (judgement, sign) = kin.cloned().unwrap_or((known.judgement, known.sign));
+            let silent_at = known.silent_at.unwrap_or(now + spec.every);
             let due = if matches!(spec.kind, Kind::Push(_)) { silent_at } else { due };
             let target =
                 Probed { spec, role, judgement, sign, timetable, silent_at, execution: None };
             fresh.push((serial, target));
             self.queue.push(due, serial);
         }
-        drop(known);
+        drop(kindred);
         for (serial, target) in fresh {
             self.tally.replace(&target.spec.target, Sign::None, target.sign);
             targets.insert(serial, target);
@@ -488,7 +546,7 @@ async fn tell(
 
 /// What is known by what was asked, if anyone `wants` to know. Where several numbers go with one
 /// question, any of them will do.
-fn known<'t>(
+fn kindred<'t>(
     targets: impl Iterator<Item = &'t Probed>,
     wants: bool,
 ) -> HashMap<Question<'t>, (Judgement, Sign)> {

@@ -254,11 +254,7 @@ async fn accept(floor: Rc<Floor>, listener: TcpListener, alive: mpsc::Sender<()>
 }
 
 /// Goes on with connections that another process let in.
-async fn adopt(
-    floor: Rc<Floor>,
-    mut arrivals: mpsc::Receiver<StdStream>,
-    alive: mpsc::Sender<()>,
-) {
+async fn adopt(floor: Rc<Floor>, mut arrivals: mpsc::Receiver<StdStream>, alive: mpsc::Sender<()>) {
     let mut stopping = floor.stopping.clone();
     loop {
         let stream = tokio::select! {

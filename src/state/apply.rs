@@ -1,11 +1,15 @@
 //! How a change alters what is known.
 
+mod resume;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
     time::{Instant, SystemTime},
 };
+
+pub use resume::Learned;
 
 use super::{
     Overrides, Place, Standing,

@@ -93,6 +93,20 @@ impl Journal {
         Self { entries, id_last, ..Self::default() }
     }
 
+    /// Goes on from another process, which lost nothing: no id is left out.
+    #[must_use]
+    pub fn resumed(entries: Vec<Entry>, id_last: u64) -> Self {
+        let restored = Self::restored(entries);
+        let in_order = restored.entries.back().is_none_or(|it| it.id <= id_last);
+        Self { id_last: if in_order { id_last } else { restored.id_last }, ..restored }
+    }
+
+    /// The id that was given last.
+    #[must_use]
+    pub fn id_last(&self) -> u64 {
+        self.id_last
+    }
+
     /// Takes down what changed. Texts that are longer than anybody reads are cut.
     pub fn note(&mut self, at: SystemTime, mut what: Transition) -> Arc<Entry> {
         let Transition { kind: _, subject, from, to, why } = &mut what;

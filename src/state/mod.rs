@@ -36,7 +36,7 @@ mod publish;
 pub mod store;
 mod report;
 
-pub use apply::{Change, Effects, Event, State};
+pub use apply::{Change, Effects, Event, Learned, State};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::Publisher;
 pub use ramp::{Seen, Standing};

@@ -114,6 +114,12 @@ impl Overrides {
         self.id_last = self.id_last.max(id_last);
     }
 
+    /// The id that was given last.
+    #[must_use]
+    pub fn id_last(&self) -> u64 {
+        self.id_last
+    }
+
     /// Takes one back; none: there is none with this id.
     pub fn remove(&mut self, id: u64) -> Option<Override> {
         self.words.remove(&id)

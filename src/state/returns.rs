@@ -143,6 +143,17 @@ impl Returns {
         self.turns.ramps.extend(rows.into_keys().map(|key| (key, Standing::Full)));
     }
 
+    /// Where pools stand that are not full.
+    pub(super) fn rows(&self, plan: &Plan) -> Vec<(String, Standing)> {
+        let rows = |((zone, id), standings): (&Place, &Arc<[Standing]>)| {
+            let PlannedName { owner, policy, .. } = &plan.zones[zone.idx()].steered[id.idx()];
+            let pools = policy.pools.iter().zip(&**standings);
+            let row = |(pool, it): (&Pool, &Standing)| (pool_key(owner, &pool.name), *it);
+            pools.filter(|(_, it)| **it != Standing::Full).map(row).collect::<Vec<_>>()
+        };
+        self.standings.iter().flat_map(rows).collect()
+    }
+
     /// The names of which a pool has to be looked at by `now`.
     pub(super) fn due(&self, now: SystemTime, plan: &Plan) -> Vec<Place> {
         let is_due = |(place, standings): &(&Place, &Arc<[Standing]>)| {

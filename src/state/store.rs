@@ -155,6 +155,21 @@ impl Kept {
     pub fn take_journal(&mut self) -> Journal {
         Journal::restored(std::mem::take(&mut self.events))
     }
+
+    /// All but the verdicts, as text for another process.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        rows::kept(self)
+    }
+
+    /// Reads what another process wrote. An error is what it is that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// It is of another version.
+    pub fn of_text(text: &str) -> Result<Self, &'static str> {
+        rows::kept_of(text).map_err(|rows::Unreadable(what)| what)
+    }
 }
 
 /// How a pool of a name is called among the ramps.

@@ -86,6 +86,8 @@ pub enum Why {
     Request,
     /// The prober itself failed.
     Broken,
+    /// What another prober said, which this one goes on from.
+    Told(Box<str>),
 }
 
 impl fmt::Display for Outcome {
@@ -118,7 +120,7 @@ impl fmt::Display for Why {
                  its group is not in `net.ipv4.ping_group_range`",
             ),
             Self::Grpc(why) => write!(f, "gRPC: {why}"),
-            Self::Json(why) | Self::Exec(why) => f.write_str(why),
+            Self::Json(why) | Self::Exec(why) | Self::Told(why) => f.write_str(why),
             Self::Silent(expires) => write!(f, "no heartbeat within {expires:?}"),
             Self::Inverted => f.write_str("good, and the check is inverted"),
             Self::Request => f.write_str("the request cannot be made"),

@@ -40,6 +40,36 @@ struct World {
 
 impl World {
     fn begin(targets: impl IntoIterator<Item = u16>) -> Self {
+        Self::begin_from(Past::default(), targets.into_iter().map(spec).collect())
+    }
+
+    /// With the same dead as before.
+    async fn go_on_in_another(mut self, probes: Vec<Arc<ProbeSpec>>) -> Self {
+        let past = self.pause().await.0;
+        let world = Self::begin_from(past, probes);
+        world.dead.lock().unwrap().extend(&*self.dead.lock().unwrap());
+        world
+    }
+
+    /// What is known, and what was told meanwhile.
+    async fn pause(&mut self) -> (Past, Pause, Vec<News>) {
+        let mut pause = self.prober.pause();
+        let mut told = Vec::new();
+        let past = {
+            let mut past = std::pin::pin!(pause.past());
+            loop {
+                tokio::select! {
+                    biased;
+                    past = &mut past => break past.unwrap(),
+                    news = self.news.recv() => told.push(news.unwrap()),
+                }
+            }
+        };
+        told.extend(std::iter::from_fn(|| self.news.try_recv().ok()));
+        (past, pause, told)
+    }
+
+    fn begin_from(past: Past, specs: Vec<Arc<ProbeSpec>>) -> Self {
         let dead = Arc::new(Mutex::new(HashSet::new()));
         let world = Arc::clone(&dead);
         let execute = move |spec: Arc<ProbeSpec>| {
@@ -54,8 +84,8 @@ impl World {
             }
         };
         let (news_in, news) = mpsc::channel(16);
-        let prober = Prober::start(execute, news_in);
-        prober.set(targets.into_iter().map(spec).collect(), Sanity::default());
+        let prober = Prober::start_from(execute, news_in, past);
+        prober.set(specs, Sanity::default());
         Self { dead, prober, news, began: Instant::now() }
     }
 
@@ -477,4 +507,61 @@ async fn good_because_something_fails_is_doubted_by_a_blind_prober() {
     let risen = |it: &News| matches!(it, News::Probed(it) if it.spec.invert && it.status.verdict == Verdict::Up);
     assert!(!told.iter().any(risen));
     assert_eq!(fallen(&told), HashSet::from([6]), "silence does not count either");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_prober_goes_on_in_the_middle_of_a_fall() {
+    let mut world = World::begin([1]);
+    assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up);
+    world.dead(1);
+    for _ in 0..2 {
+        assert!(world.next_of(1).await.status.shaky);
+    }
+    let mut world = world.go_on_in_another(vec![spec(1)]).await;
+    // It is the third in a row.
+    assert_eq!(world.next_of(1).await.status.verdict, Verdict::Down);
+    world.dead(0);
+    assert_eq!(world.next_of(1).await.status.verdict, Verdict::Down);
+    let mut world = world.go_on_in_another(vec![spec(1)]).await;
+    assert_eq!(world.next_of(1).await.status.verdict, Verdict::Up, "the second good one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_prober_is_as_blind() {
+    let mut world = World::begin_from(Past::default(), specs_apart(1..=10));
+    world.told(60).await;
+    world.dead(10);
+    assert_eq!(sights(&world.told(100).await), ["blind: 8 of 10 targets that were up fail"]);
+    let mut world = world.go_on_in_another(specs_apart(1..=10)).await;
+    // It lasts as long as if there had been one prober: 5 minutes, of which some are over.
+    let told = world.told(150).await;
+    assert!(!told.is_empty() && sights(&told).is_empty() && fallen(&told).is_empty());
+    let told = world.told(100).await;
+    assert_eq!(sights(&told), ["blind for too long: 10 of 10 targets that were up fail"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_prober_waits_for_the_same_heartbeat() {
+    let push = Push { check: "job".into(), expires: 60 * SECOND };
+    let job = Arc::new(ProbeSpec { kind: Kind::Push(push), fall: 1, ..(*spec(1)).clone() });
+    let mut world = World::begin_from(Past::default(), vec![Arc::clone(&job)]);
+    assert!(world.prober.heartbeat("job"));
+    let beat = Instant::now();
+    assert_eq!(world.next().await.status.verdict, Verdict::Up);
+    tokio::time::sleep(40 * SECOND).await;
+    let mut world = world.go_on_in_another(vec![job]).await;
+    assert_eq!(world.next().await.status.verdict, Verdict::Down);
+    let silent = Instant::now() - beat;
+    assert!(59 * SECOND < silent && silent < 61 * SECOND, "{silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prober_that_pauses_finds_nothing_out_until_it_goes_on() {
+    let mut world = World::begin([1]);
+    world.next_of(1).await;
+    let (past, pause, _) = world.pause().await;
+    assert_eq!(past.targets.len(), 1);
+    assert!(world.told(100).await.is_empty());
+    drop(pause);
+    assert!(!world.told(11).await.is_empty());
 }

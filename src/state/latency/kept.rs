@@ -70,6 +70,13 @@ impl Latencies {
         changes
     }
 
+    /// All rows. What [`changes`](Self::changes) gives later is what differs from these.
+    pub fn rows(&mut self, now: Instant, wall: SystemTime) -> Vec<Row> {
+        self.given = Given::default();
+        let changes = self.changes(now, wall).into_iter();
+        changes.filter_map(|(key, row)| Some((key, row?))).collect()
+    }
+
     /// Takes back what was kept. Regions have to be set. What is of no region, of no use any more or
     /// not readable is left out, and will be measured anew.
     pub fn restore(

@@ -6,6 +6,7 @@
 //! *Not here:* the tables (`file`).
 
 use std::{
+    fmt,
     hash::{Hash, Hasher},
     time::{Duration, SystemTime},
 };
@@ -13,11 +14,13 @@ use std::{
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::super::{
-    Dial, Note, Override, Pattern, Standing, Word,
-    journal::{Entry, Kind, Transition},
+use super::{
+    super::{
+        Dial, Note, Override, Pattern, Standing, Word,
+        journal::{Entry, Kind, Transition},
+    },
+    Kept, Known,
 };
-use super::Known;
 use crate::health::{ProbeSpec, Status, Verdict};
 
 /// A row of this table cannot be read.
@@ -33,12 +36,20 @@ pub struct VerdictKey(pub(super) VerdictOctets);
 pub(super) type VerdictOctets = [u8; 16];
 
 impl VerdictKey {
-    pub(super) fn of(spec: &ProbeSpec) -> Self {
+    /// That of a probe.
+    #[must_use]
+    pub fn of(spec: &ProbeSpec) -> Self {
         let mut digest = Digest(Context::new(&SHA256));
         spec.hash(&mut digest);
         let whole = digest.0.finish();
         let half = whole.as_ref().first_chunk().expect("a digest of SHA-256 has 32 octets");
         Self(*half)
+    }
+}
+
+impl fmt::Display for VerdictKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 
@@ -127,6 +138,48 @@ struct EventRow {
     from: String,
     to: String,
     why: String,
+}
+
+/// All that is kept but the verdicts, for another process: each row as it would be written.
+#[derive(Serialize, Deserialize)]
+struct KeptRow {
+    overrides: Vec<(u64, String)>,
+    override_id_last: u64,
+    dials: Vec<(String, String)>,
+    ramps: Vec<(String, String)>,
+    events: Vec<(u64, String)>,
+    latency: Vec<(String, String)>,
+}
+
+pub(super) fn kept(it: &Kept) -> String {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let row = KeptRow {
+        overrides: it.overrides.iter().map(|it| (it.id, text(&override_row(it)))).collect(),
+        override_id_last: it.override_id_last,
+        dials: it.dials.iter().map(|(region, it)| (region.clone(), text(&dial(it)))).collect(),
+        ramps: it.ramps.iter().map(|(key, it)| (key.clone(), text(&standing(*it)))).collect(),
+        events: it.events.iter().map(|it| (it.id, text(&entry(it)))).collect(),
+        latency: it.latency.iter().map(|(key, value)| (text(key), text(value))).collect(),
+    };
+    text(&written(&row))
+}
+
+pub(super) fn kept_of(text: &str) -> Result<Kept, Unreadable> {
+    let row: KeptRow = read(text.as_bytes(), "whole")?;
+    let overrides = row.overrides.iter().map(|(id, row)| override_of(*id, row.as_bytes()));
+    let events = row.events.iter().map(|(id, row)| entry_of(*id, row.as_bytes()));
+    let dials = row.dials.into_iter().map(|(region, row)| Ok((region, dial_of(row.as_bytes())?)));
+    let ramps = row.ramps.into_iter().map(|(key, row)| Ok((key, standing_of(row.as_bytes())?)));
+    let octets = |text: String| text.into_bytes().into_boxed_slice();
+    Ok(Kept {
+        overrides: overrides.collect::<Result<_, _>>()?,
+        override_id_last: row.override_id_last,
+        dials: dials.collect::<Result<_, _>>()?,
+        ramps: ramps.collect::<Result<_, _>>()?,
+        events: events.collect::<Result<_, _>>()?,
+        latency: row.latency.into_iter().map(|(key, row)| (octets(key), octets(row))).collect(),
+        ..Kept::default()
+    })
 }
 
 pub(super) fn override_row(it: &Override) -> Vec<u8> {

@@ -277,3 +277,21 @@ fn what_cannot_be_written_is_told_and_tried_again() {
     assert_eq!(now.events.iter().map(|it| it.id).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(!now.is_in_a_hurry());
 }
+
+#[test]
+fn another_process_reads_what_this_one_keeps() {
+    let row = |text: &str| text.as_bytes().to_vec().into_boxed_slice();
+    let kept = Kept {
+        overrides: vec![word(3, "us-east-1", Word::Drain), word(7, "192.0.2.*", Word::Up)],
+        override_id_last: 9,
+        dials: vec![("eu-west-1".to_owned(), Dial { percent: 25, note: note(None) })],
+        ramps: vec![("a./b".to_owned(), Standing::Step(25, at(1_700_000_000)))],
+        events: vec![Entry::clone(&entry(1)), Entry::clone(&entry(12))],
+        latency: vec![(row("n203.0.113.0/24"), row("1795188958 31.5 23.4 23 us-east-1"))],
+        ..Kept::default()
+    };
+    assert_eq!(Kept::of_text(&kept.to_text()), Ok(kept));
+    assert_eq!(Kept::of_text("{}"), Err("whole"));
+    let other = Kept::default().to_text().replace("\"dials\":[]", "\"dials\":[[\"a\",\"{}\"]]");
+    assert_eq!(Kept::of_text(&other), Err("dials"));
+}
