@@ -48,6 +48,18 @@ impl Load {
         question: Vec<u8>,
         check: impl FnMut(&[u8]) + Send + 'static,
     ) -> Self {
+        Self::start_bounded(server, per_second, u64::MAX, question, check)
+    }
+
+    /// Like [`start`](Self::start), but with at most so many questions without an answer at one time:
+    /// where the machine is too slow for the rate, it falls, and no queue in the kernel overflows.
+    pub(crate) fn start_bounded(
+        server: SocketAddr,
+        per_second: u64,
+        outstanding_max: u64,
+        question: Vec<u8>,
+        check: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         // What arrives while this process is off its core has to wait somewhere.
         let socket = socket2::Socket::from(socket);
@@ -64,7 +76,7 @@ impl Load {
         });
         let asking = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || shared.ask(per_second, question)
+            move || shared.ask(per_second, outstanding_max, question)
         });
         let reading = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -96,13 +108,15 @@ impl Load {
 }
 
 impl Shared {
-    fn ask(&self, per_second: u64, mut question: Vec<u8>) {
+    fn ask(&self, per_second: u64, outstanding_max: u64, mut question: Vec<u8>) {
         let begin = clock::now();
         let mut asked = 0_u64;
         while !self.stop.load(Ordering::SeqCst) {
             let elapsed = clock::now().duration_since(begin).as_micros();
             let due = u64::try_from(elapsed).expect("tests are short") * per_second / 1_000_000;
-            while asked < due {
+            let has_room =
+                |asked: u64| asked - self.answered.load(Ordering::SeqCst) < outstanding_max;
+            while asked < due && has_room(asked) {
                 #[allow(clippy::cast_possible_truncation)] // The ids go round.
                 let id = asked as u16;
                 let was_pending = self.pending[usize::from(id)].swap(true, Ordering::SeqCst);

@@ -27,4 +27,5 @@ mod server;
 mod sockets;
 mod state;
 mod steering;
+mod takeover;
 mod tidy;

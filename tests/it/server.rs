@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) api: Option<SocketAddr>,
     folder: Arc<tempfile::TempDir>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads the log, to its end.
+    reading: JoinHandle<()>,
 }
 
 impl Server {
@@ -42,14 +45,28 @@ impl Server {
 
     /// Starts a server on the files of another, which may be gone.
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>) -> Self {
+        let mut server = Self::begin(folder, &[]);
+        server.get_ready();
+        server
+    }
+
+    /// A server that takes the place of this one, which is about to end.
+    pub(crate) fn take_over(&self) -> Self {
+        let mut server = Self::begin(Arc::clone(&self.folder), &["--takeover"]);
+        server.get_ready();
+        server
+    }
+
+    /// Starts a server, with more `arguments`, that may not get ready.
+    pub(crate) fn begin(folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
         let config = folder.path().join("evenkeel.yaml");
         let mut command = evenkeel();
-        command.args(["serve", "--config"]).arg(config);
+        command.args(["serve", "--config"]).arg(config).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command);
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = process.child().stderr.take().expect("it is piped");
-        std::thread::spawn({
+        let reading = std::thread::spawn({
             let log = Arc::clone(&log);
             move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -57,20 +74,24 @@ impl Server {
                 }
             }
         });
-        let mut server = Self {
-            process,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            api: None,
-            folder,
-            log,
-        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { process, address, api: None, folder, log, reading }
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn get_ready(&mut self) {
+        let server = self;
         let ready = server.wait_for_log(" ready ", 0);
         let address = field(&ready, "listen").trim_matches(['[', ']']);
-        server.address = address.split(", ").next().unwrap().parse().expect(&ready);
+        server.address = address.split(',').next().unwrap().parse().expect(&ready);
         if ready.contains(" api=") {
             server.api = Some(field(&ready, "api").parse().expect(&ready));
         }
-        server
+    }
+
+    /// Its files.
+    pub(crate) fn folder(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// Replaces a file as an editor does: by renaming a new one over it.
@@ -95,9 +116,10 @@ impl Server {
     pub(crate) fn wait_for_log(&mut self, text: &str, skip: usize) -> String {
         let mut found = None;
         until(&format!("`{text}` in the log"), || {
+            // What it said last may be read after its end.
+            let is_over = self.process.ended().is_some() && self.reading.is_finished();
             found = self.log().into_iter().skip(skip).find(|line| line.contains(text));
-            let goes_on = found.is_some() || self.process.ended().is_none();
-            assert!(goes_on, "the server ended:\n{}", self.log().join("\n"));
+            assert!(found.is_some() || !is_over, "the server ended:\n{}", self.log().join("\n"));
             found.is_some()
         });
         found.expect("`until` returned, so it was found")

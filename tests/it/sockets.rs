@@ -19,6 +19,7 @@ use evenkeel::{
     wire::{Name, Rtype},
     zone::Builder,
 };
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -373,4 +374,56 @@ fn there_are_so_many_connections_in_all() {
     check_closed(&mut tcp_client(&serving));
     let totals = serving.stop();
     assert_eq!((totals.connections_accepted, totals.connections_refused), (3, 1));
+}
+
+/// Two that serve the same sockets, as two processes do; one of them leaves.
+#[test]
+fn what_another_one_has_too_is_left_as_it_is() {
+    let one = serve("127.0.0.1:0", TcpLimits::default());
+    let address = one.addresses()[0];
+    let client = udp_client("127.0.0.1:0");
+    let mut connection = tcp_client(&one);
+    connection.write_all(&framed(&question(1))).unwrap();
+    check_reply(&read_reply(&mut connection), 1, REFUSED);
+
+    let sockets = Sockets::bind_beside(&[address], one.share().unwrap()).unwrap();
+    assert_eq!(sockets.addresses(), [address]);
+    let snapshots = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
+    let other = sockets.serve(&snapshots, TcpLimits::default()).unwrap();
+    let (heir, mut moved) = tokio::sync::mpsc::channel(8);
+    let mut asked = 0;
+    let mut send = || {
+        asked += 1;
+        client.send_to(&question(asked), address).unwrap();
+        asked
+    };
+    for _ in 0..100 {
+        send();
+    }
+    let counted = one.leave(&[address], heir);
+    let count = send();
+    let mut reply = [0; 512];
+    let mut ids: Vec<u16> = (0..count)
+        .map(|_| {
+            client.recv(&mut reply).expect("each question is answered by one of the two");
+            u16::from_be_bytes([reply[0], reply[1]])
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=count).collect::<Vec<_>>());
+    for socket in other.share().unwrap().iter().flat_map(|it| &it.udp) {
+        let flags = fcntl(socket, FcntlArg::F_GETFL).unwrap();
+        assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK), "its thread spins");
+    }
+
+    // The connection goes on where it is brought to.
+    let stream = moved.try_recv().expect("it was between two questions");
+    assert!(moved.try_recv().is_err());
+    other.arrivals().blocking_send(stream).unwrap();
+    other.registry().go_on_from(counted);
+    connection.write_all(&framed(&question(2))).unwrap();
+    check_reply(&read_reply(&mut connection), 2, REFUSED);
+    let totals = other.stop();
+    check_sums(&totals, (u64::from(count), 2));
+    assert_eq!(totals.connections_accepted, 1);
 }
