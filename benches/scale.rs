@@ -25,7 +25,7 @@ use evenkeel::{
     ids::{ProbeId, SteeredId},
     limits::{LATENCY_NETWORKS_MAX, LATENCY_PUBLISH_PAUSE},
     state::{Change, Note, Overrides, Pattern, Publisher, State, Word, latency::Sample},
-    steer::{By, Endpoint, Policy, Pool, Ramp, Target},
+    steer::{By, Endpoint, Load, Measured, Policy, Pool, Ramp, Target, View},
     wire::{Name, Rtype},
     zone::Builder,
 };
@@ -39,9 +39,9 @@ fn main() {
     println!("{NAMES} steered names; milliseconds until a change is served, median and worst");
     let nothing = Overrides::default();
     let own = |name: usize| (name, Policy::of(20, 5, pools(name, 0)));
-    verdicts("one of them rests on the probe", &geo, &nothing, own);
+    verdicts("one of them rests on the probe", plan(&geo, NAMES, own), &nothing);
     let shared = |_: usize| (0, Policy::of(20, 5, pools(0, 0)));
-    verdicts("all rest on it, and have one policy", &geo, &nothing, shared);
+    verdicts("all rest on it, and have one policy", plan(&geo, NAMES, shared), &nothing);
     for (target, what) in [
         ("east", "and an override means a region"),
         ("n1*", "and an override means a tenth of the names"),
@@ -51,20 +51,53 @@ fn main() {
         let (reason, author) = (String::new(), String::new());
         let note = Note { reason, author, since: SystemTime::UNIX_EPOCH, until: None };
         said.add(target, Word::Up, note);
-        verdicts(what, &geo, &said, shared);
+        verdicts(what, plan(&geo, NAMES, shared), &said);
     }
     let ramped = |_: usize| {
         let mut pools = pools(0, 0);
         pools[0].ramp = Some(Ramp { steps: [5, 100].into(), every: Duration::from_mins(1) });
         (0, Policy::of(20, 5, pools))
     };
-    verdicts("and the pool has a ramp", &geo, &nothing, ramped);
+    verdicts("and the pool has a ramp", plan(&geo, NAMES, ramped), &nothing);
     let distant = |name: usize| {
         let policy = Policy::of(20, 5, pools(0, name % 100));
         (0, Policy { by: By::Distance, ..policy })
     };
-    verdicts("all rest on it, 100 policies by distance", &geo, &nothing, distant);
+    verdicts("all rest on it, 100 policies by distance", plan(&geo, NAMES, distant), &nothing);
+    spilling(&geo);
     latencies(&geo);
+}
+
+/// A thousand names with a demand of their own, each in four regions that are the nearest to some
+/// clients; the one that the probe is about is lost, and what the others cannot take spills.
+fn spilling(geo: &Arc<Geo>) {
+    const NAMES: usize = 1000;
+    const AT: [(&str, f32, f32); 4] =
+        [("us", 39.0, -77.0), ("eu", 50.0, 8.0), ("ap", 35.7, 139.7), ("sa", -23.5, -46.6)];
+    let pools = |number: usize| {
+        let pool = |(idx, (region, lat, lon)): (u8, (&str, f32, f32))| {
+            let [.., high, low] = number.to_be_bytes();
+            let address = IpAddr::from(Ipv4Addr::new(20 + idx, 0, high, low));
+            let endpoint = Endpoint { target: Target::Address(address), weight: 1, label: None };
+            let at = Coordinates::new(lat, lon);
+            Pool { region: Some(region.into()), at, ..Pool::of(region, Box::new([endpoint])) }
+        };
+        (0..).zip(AT).map(pool).collect()
+    };
+    #[allow(clippy::cast_precision_loss)] // A thousand.
+    let policy = |number: usize| Policy {
+        by: By::Distance,
+        demand: Load::new(1.0 + number as f64 / 1e4),
+        ..Policy::of(20, 5, pools(number))
+    };
+    let classes = View::new(&policy(0), geo, &Measured::default()).classes().len();
+    let mut plan = plan(geo, NAMES, |number| (0, policy(number)));
+    plan.capacities = AT.iter().map(|(region, ..)| ((*region).into(), 400.0)).collect();
+    verdicts(
+        &format!("{NAMES} with a demand, {classes} classes each, and regions are full"),
+        plan,
+        &Overrides::default(),
+    );
 }
 
 /// Two pools, each of one address; `turn` moves where the second is.
@@ -102,7 +135,7 @@ fn spec(number: usize) -> Arc<ProbeSpec> {
 }
 
 /// Names whose first pool rests on the probe that `of` numbers.
-fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
+fn plan(geo: &Arc<Geo>, names: usize, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
     let apex = Name::parse("example.com.", None).expect("a name");
     let mut builder = Builder::new(apex.clone());
     builder.record(&apex, Rtype::SOA, 300, &[0; 22]);
@@ -112,10 +145,13 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
         builder.steer(&owner, SteeredId::at(idx), false);
         let (probe, policy) = of(idx);
         n_probes = n_probes.max(probe + 1);
-        let probes = vec![vec![Tree::Probe(ProbeId::at(probe))], vec![Tree::All(Box::default())]];
+        let first = vec![Tree::Probe(ProbeId::at(probe))];
+        let others = || vec![Tree::All(Box::default())];
+        let probes = [first].into_iter().chain(std::iter::repeat_with(others));
+        let probes = probes.take(policy.pools.len()).collect();
         PlannedName { owner, policy: Arc::new(policy), probes }
     };
-    let steered = (0..NAMES).map(name).collect();
+    let steered = (0..names).map(name).collect();
     Plan {
         settings: Settings::default(),
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
@@ -123,12 +159,12 @@ fn plan(geo: &Arc<Geo>, of: impl Fn(usize) -> (usize, Policy)) -> Plan {
         probes: (0..n_probes).map(spec).collect(),
         checks: Vec::new(),
         regions: Vec::new(),
+        capacities: std::collections::HashMap::new(),
         sources: Vec::new(),
     }
 }
 
-fn verdicts(what: &str, geo: &Arc<Geo>, said: &Overrides, of: impl Fn(usize) -> (usize, Policy)) {
-    let plan = plan(geo, of);
+fn verdicts(what: &str, plan: Plan, said: &Overrides) {
     let (mut state, effects) = State::begin(plan);
     let probes = effects.probes.expect("a new state says what is to be probed");
     state.apply(Change::Said(said.clone()));
@@ -139,7 +175,8 @@ fn verdicts(what: &str, geo: &Arc<Geo>, said: &Overrides, of: impl Fn(usize) -> 
         let verdict = if turn % 2 == 0 { Verdict::Down } else { Verdict::Up };
         let status = Status { verdict, shaky: false };
         let outcome = health::Outcome::Failed(health::Why::Status(500));
-        let report = Report { spec: Arc::clone(&probes[0]), status, outcome, at: clock::wall() };
+        let report =
+            Report { spec: Arc::clone(&probes[0]), status, outcome, load: None, at: clock::wall() };
         let (is_new, took) = timed(|| {
             state.apply(Change::Probed(report));
             let snapshot = state.snapshot(clock::wall());
@@ -163,7 +200,7 @@ fn latencies(geo: &Arc<Geo>) {
         let policy = Policy::of(20, 5, pools(0, name % 100));
         (0, Policy { by: By::Latency, ..policy })
     };
-    let (mut state, _) = State::begin(plan(geo, by_latency));
+    let (mut state, _) = State::begin(plan(geo, NAMES, by_latency));
     state.apply(Change::WarmedUp);
     let mut publisher = Publisher::new(state.snapshot(clock::wall()).expect("the first is new"));
     let mut now = clock::now();

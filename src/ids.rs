@@ -1,7 +1,7 @@
 //! Typed indexes: how a thing in one module names a thing in another.
 
 /// A zone's place in the snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ZoneId(pub u32);
 
 /// A node's place in its zone.
@@ -12,7 +12,7 @@ pub struct NodeId(pub u32);
 ///
 /// It counts within the zone and not within the server, so that a zone that a reload did not
 /// change is shared with the snapshot before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SteeredId(pub u32);
 
 /// A probe's place in the plan.

@@ -43,6 +43,10 @@ pub const RRSET_RECORDS_MAX: usize = 4096;
 /// Pools of one steered name.
 pub const POOLS_MAX: usize = 256;
 
+/// Times that an overload is spread while that makes others leave for where there is room. Each brings
+/// the loads nearer to where they would end; at this, what is left is less than an answer's chance.
+pub const SPILL_PASSES_MAX: usize = 64;
+
 /// Endpoints of one pool.
 pub const POOL_ENDPOINTS_MAX: usize = 256;
 
@@ -57,6 +61,12 @@ pub const ANSWERS_DEFAULT: usize = 8;
 
 /// What a trickle is measured in: so many parts are all clients.
 pub const TRICKLE_WHOLE: u64 = 10_000;
+
+/// The greatest `capacity` and `demand`: beyond it a load of 1 would be lost in rounding.
+pub const LOAD_MAX: f64 = 1e12;
+
+/// What the weights of clients that spill are measured in: so many parts are all of them.
+pub const SPILL_WHOLE: f64 = 1_000_000.0;
 
 /// What `slack` may add to the shortest round trip: more than any round trip on earth takes.
 pub const MARGIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -207,6 +217,15 @@ pub const PROBE_WINDOW_LEN: u32 = 65_535;
 
 /// Octets of a message of gRPC's health service; its longest is a few.
 pub const PROBE_GRPC_LEN_MAX: usize = 256;
+
+/// Octets of a report of a target's load. A longer one is not read.
+pub const PROBE_LOAD_LEN_MAX: usize = 4096;
+
+/// The greatest utilisation that is believed: a hundred times as much as a target can take.
+pub const PROBE_UTILIZATION_MAX: f64 = 100.0;
+
+/// A report of a target's load holds for so many times `every` of its check.
+pub const LOAD_REPORT_PERIODS: u32 = 3;
 
 /// Commands that run for probes at one time. At the limit a probe waits for its turn, at most for
 /// its timeout.

@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 use crate::{
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
-    steer::{Condition, Measured, Outlook, Policy, View},
+    steer::{Basin, Branch, Condition, Measured, Outlook, Policy, Stream, View},
     wire::{Family, Folded, Rtype, name, reply::RecordSet},
     zone::{Found, Zone},
 };
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub measured: Arc<Measured>,
     /// Whose questions for `explain.<name> TXT` are answered.
     pub explain_from: Arc<[Prefix]>,
+    /// What regions can take and are given, in the order of their names; empty: no name has a demand.
+    pub basins: Arc<[Basin]>,
     apexes: Arc<Apexes>,
     zones: Vec<Served>,
 }
@@ -60,6 +62,8 @@ pub struct Steered {
     pub policy: Arc<Policy>,
     /// What the policy sees of clients.
     pub view: Arc<View>,
+    /// By class of the view, its part of the name's demand; none: it has no demand.
+    pub parts: Option<Arc<[f64]>>,
     /// What is given for each family that its pools hold.
     pub families: Vec<FamilyNow>,
 }
@@ -109,6 +113,7 @@ impl Snapshot {
             geo: Arc::new(Geo::nowhere()),
             measured: Arc::default(),
             explain_from: Arc::default(),
+            basins: Arc::default(),
             apexes: Arc::new(apexes),
             zones,
         }
@@ -182,6 +187,19 @@ impl Steered {
         Arc::ptr_eq(&self.policy, &other.policy)
             && Arc::ptr_eq(&self.view, &other.view)
             && self.families == other.families
+    }
+
+    /// As a stream of so many such names, if they have a demand. What is given has to be what is
+    /// given before anything spills.
+    #[must_use]
+    pub fn stream(&self, n_names: usize) -> Option<Stream<'_>> {
+        let branches = self.families.iter().map(|it| Branch {
+            family: it.family,
+            conditions: &it.conditions,
+            outlook: &it.outlook,
+        });
+        let (policy, view, parts) = (&*self.policy, &*self.view, &**self.parts.as_ref()?);
+        Some(Stream { policy, view, parts, n_names, branches: branches.collect() })
     }
 
     /// What is given for a family, if the name's pools hold it.

@@ -95,6 +95,9 @@ pub struct Region {
     pub capacity: Option<f64>,
     /// In the operator's unit.
     pub load: Option<f64>,
+    /// What it reports, 1 for all that it can take.
+    #[serde(default)]
+    pub utilization: Option<f64>,
     /// Pools that come back in steps.
     pub returning: usize,
     /// Endpoints that are down and stay in.
@@ -113,8 +116,9 @@ impl From<&super::Status> for Status {
             }
             .to_owned(),
             dial: it.dial,
-            capacity: None,
-            load: None,
+            capacity: it.capacity,
+            load: it.load,
+            utilization: it.utilization,
             returning: it.returning,
             over_budget: it.over_budget,
         };
@@ -146,6 +150,7 @@ struct Endpoint {
     override_: Option<Told>,
     weight: u32,
     effective_weight: f64,
+    utilization: Option<f64>,
     over_budget: bool,
     ramp: Option<Ramp>,
     checks: Vec<Check>,
@@ -188,6 +193,7 @@ impl From<&[EndpointReport]> for Endpoints {
             override_: it.said.as_ref().map(Told::from),
             weight: it.weight,
             effective_weight: it.effective_weight,
+            utilization: it.utilization,
             over_budget: it.over_budget,
             ramp: it.ramp.as_ref().map(|it| Ramp {
                 step: it.step,

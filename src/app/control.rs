@@ -34,7 +34,7 @@ use crate::{
         STATE_LATENCY_EVERY,
     },
     serve::Serving,
-    state::{Change, Event, Publisher, State},
+    state::{Change, Event, Overload, Publisher, State},
 };
 
 /// How the server came to its end.
@@ -144,6 +144,7 @@ impl Control {
                     self.expire();
                     self.state.wake(clock::wall());
                     self.keeping.regain(&self.state).await;
+                    self.state.weigh(clock::now());
                     if let Some(measured) = self.state.measure(clock::now()) {
                         self.take(measured);
                     }
@@ -215,6 +216,10 @@ impl Control {
             self.publisher.publish(snapshot);
         }
         self.keeping.turns(self.state.take_turns());
+        for overload in self.state.overloads() {
+            log_overload(&overload);
+            self.keeping.overload(&overload);
+        }
     }
 
     fn warm_up(&mut self) {
@@ -428,6 +433,18 @@ fn log_sight(blinded: &Blinded) {
             why = %evidence,
             "the prober has been blind for `blind_for`: failures count again"
         ),
+    }
+}
+
+fn log_overload(Overload { basin, begins }: &Overload) {
+    let (region, load, capacity) = (&basin.region, basin.load, basin.capacity.unwrap_or_default());
+    if *begins {
+        tracing::error!(
+            %region, load, capacity,
+            "the region is given more than its capacity: no other that these clients may be sent to has room"
+        );
+    } else {
+        tracing::info!(%region, load, capacity, "the region is given no more than its capacity");
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     health::{Blinded, Memory, Past, ProbeSpec, Remembered, Report},
     limits::EVENTS_KEPT_MAX,
     state::{
-        Change, Event, Overrides, Standing, State, Turns,
+        Change, Event, Overload, Overrides, Standing, State, Turns,
         journal::{Entry, Journal, Transition},
         store::{self, Kept, SetAside, Store},
     },
@@ -170,6 +170,25 @@ impl Keeping {
         if let Some(store) = &self.store {
             store.ramps(ramps);
         }
+    }
+
+    /// Takes down that a region is given more than it can take, or is so no more.
+    pub(super) fn overload(&mut self, Overload { basin, begins }: &Overload) {
+        let word = |is_over| if is_over { "overloaded" } else { "within capacity" };
+        let load = basin.load;
+        let of = basin.capacity.map_or_else(String::new, |it| format!(" of a capacity of {it}"));
+        let why = if *begins {
+            ": no other region that these clients may be sent to has room"
+        } else {
+            ""
+        };
+        self.note(Transition {
+            kind: EventKind::Overload,
+            subject: basin.region.to_string(),
+            from: word(!begins).to_owned(),
+            to: word(*begins).to_owned(),
+            why: format!("a load of {load}{of}{why}"),
+        });
     }
 
     /// Takes down that the files were read: from one snapshot to the next, or to nothing.

@@ -162,7 +162,6 @@ async fn live(
         None => (serving, None),
     };
     let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
-    let execute = |spec: Arc<health::ProbeSpec>| async move { health::execute(&spec).await };
     let journal = inherited.take_journal();
     let prober = Prober::start_from(execute, news_in, inherited.past);
     prober.set(effects.probes.unwrap_or_default(), state.plan().settings.sanity.clone());
@@ -235,6 +234,10 @@ fn succeed(
     control::tell(&[NotifyState::MainPid(std::process::id())]);
     let before = host.follow(&serving);
     Ok((serving, Some(before)))
+}
+
+async fn execute(spec: Arc<health::ProbeSpec>) -> health::Executed {
+    health::execute_and_hear(&spec).await
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -19,14 +19,16 @@ pub(super) fn status(server: &Server, json: bool) -> ExitCode {
         let mut text = format!("evenkeel {version}: {ready}{blind}, generation {generation}\n");
         let width = status.regions.iter().map(|it| it.name.len()).max().unwrap_or(0);
         for region in &status.regions {
-            let number = |number: Option<f64>| number.map_or("-".to_owned(), |it| it.to_string());
             let count = |count: usize, what: &str| match count {
                 0 => String::new(),
                 count => format!("  {count} {what}"),
             };
+            let reports = region
+                .utilization
+                .map_or_else(String::new, |it| format!(", reports {:.0} %", it * 100.0));
             writeln!(
                 text,
-                "{:<width$}  {:<5}  dial {:>3} %  load {} of {}{}{}",
+                "{:<width$}  {:<5}  dial {:>3} %  load {} of {}{reports}{}{}",
                 region.name,
                 region.state,
                 region.dial,
@@ -39,6 +41,13 @@ pub(super) fn status(server: &Server, json: bool) -> ExitCode {
         }
         text
     })
+}
+
+/// A load with as many digits as anyone reads.
+fn number(load: Option<f64>) -> String {
+    let Some(load) = load else { return "-".to_owned() };
+    let text = format!("{load:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Has the server read its files, and prints what came of it.

@@ -68,6 +68,8 @@ pub struct Plan {
     pub geo: Arc<Geo>,
     /// The regions that are declared, in the order of the file.
     pub regions: Vec<Box<str>>,
+    /// How much those of them can take that say so, in the operator's unit; above 0.
+    pub capacities: HashMap<Box<str>, f64>,
     /// The distinct probes that the zones' endpoints refer to.
     pub probes: Vec<Arc<ProbeSpec>>,
     /// For each of them, the check that it executes; of equal ones the first.
@@ -199,6 +201,8 @@ fn plan(
     let source = Source::first(path, report)?;
     let server = server::read(&source, report, sources)?;
     let declared = server.regions.iter().map(|it| it.name.as_str().into()).collect();
+    let capacity = |it: &places::Region| Some((it.name.as_str().into(), it.capacity?));
+    let capacities = server.regions.iter().filter_map(capacity).collect();
     let mut world = World {
         report,
         regions: server.regions,
@@ -232,6 +236,7 @@ fn plan(
         zones,
         geo,
         regions: declared,
+        capacities,
         probes: probes.specs,
         checks: probes.names,
         sources,

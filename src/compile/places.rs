@@ -22,6 +22,8 @@ pub(super) struct Region {
     pub(super) at: Option<Coordinates>,
     /// Whether the file says where it is, be it in a way that was refused.
     pub(super) says_at: bool,
+    /// How much it can take, in the operator's unit.
+    pub(super) capacity: Option<f64>,
 }
 
 /// Reads the `regions`.
@@ -32,9 +34,10 @@ pub(super) fn regions(
     let region = |(key, file): &(Key<'_>, Field<RegionFile<'_>>)| {
         let name = (*key.given()?).to_owned();
         let Some(file) = file.given() else {
-            return Some(Region { name, at: None, says_at: true });
+            return Some(Region { name, at: None, says_at: true, capacity: None });
         };
-        Some(Region { name, at: at(&file.at, report), says_at: !file.at.is_absent() })
+        let capacity = file.capacity.given().map(|it| it.0);
+        Some(Region { name, at: at(&file.at, report), says_at: !file.at.is_absent(), capacity })
     };
     entries.into_iter().flat_map(|it| &it.0).filter_map(region).collect()
 }

@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{
     config::{
-        Field, Place, Report, suggest,
+        Amount, Field, Place, Report, suggest,
         zone::{EndpointFile, PoolFile, SteerFile},
     },
     geo::Coordinates,
     health::{self, Tree},
     limits::{ANSWERS_DEFAULT, ANSWERS_MAX, POOL_ENDPOINTS_MAX, POOLS_MAX, WEIGHT_MAX},
-    steer::{AllDown, By, Endpoint, Policy, Pool, Ramp, Target},
+    steer::{AllDown, By, Endpoint, Load, Policy, Pool, Ramp, Target},
     wire::Name,
 };
 
@@ -119,6 +119,7 @@ impl<'w> Planner<'w> {
             all_down: self.all_down(&file.all_down, &pools),
             eject_max_percent: file.eject_max.given().map(|it| it.0),
             min_up_percent: file.min_up.given().map(|it| it.0),
+            demand: self.demand(&file.demand, &pools),
             pools: pools.into(),
         };
         let owner = self.owner.clone();
@@ -142,6 +143,15 @@ impl<'w> Planner<'w> {
             }
         }
         (drafted, cname == Some(true))
+    }
+
+    /// The normal load of the name. It is counted in the regions of the pools.
+    fn demand(&self, field: &Field<Amount>, pools: &[Pool]) -> Option<Load> {
+        let (place, amount) = field.placed()?;
+        if pools.iter().all(|it| it.region.is_none()) {
+            self.demand_nowhere(place);
+        }
+        Load::new(amount.0)
     }
 
     fn all_down(&self, field: &Field<&str>, pools: &[Pool]) -> AllDown {
@@ -390,6 +400,12 @@ impl Planner<'_> {
     fn mixed_endpoints(&self, place: Place, pool: &str) {
         let message = format!("the pool `{pool}` has a CNAME beside addresses");
         self.report.say(place, message, "a pool holds addresses, or target names");
+    }
+
+    fn demand_nowhere(&self, place: Place) {
+        let message = "`demand`, and no pool is in a region";
+        let hint = "a load is counted in regions: name those of the pools, or remove the key";
+        self.report.say(place, message, hint);
     }
 
     fn empty_pool(&self, place: Place, pool: &str) {

@@ -33,19 +33,22 @@ pub enum EventKind {
     Blind,
     /// An endpoint that is down stays in, because enough is out.
     OverBudget,
+    /// A region is given more than it can take, or is so no more.
+    Overload,
     /// The files were read.
     Reload,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Verdict,
         Self::Override,
         Self::Dial,
         Self::Ramp,
         Self::Blind,
         Self::OverBudget,
+        Self::Overload,
         Self::Reload,
     ];
 
@@ -59,6 +62,7 @@ impl EventKind {
             Self::Ramp => "ramp",
             Self::Blind => "blind",
             Self::OverBudget => "over_budget",
+            Self::Overload => "overload",
             Self::Reload => "reload",
         }
     }

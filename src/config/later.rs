@@ -9,9 +9,8 @@ pub(super) fn later(name: &str) -> &'static [&'static str] {
         "the server file" => {
             &["tls", "proxy_from", "rate_limit", "cookies", "identity", "log_answers"]
         }
-        "a region" => &["capacity"],
         "the zone file" => &["defaults", "dnssec"],
-        "`steer`" => &["slo", "demand"],
+        "`steer`" => &["slo"],
         _ => &[],
     }
 }

@@ -30,5 +30,5 @@ pub mod zone;
 pub use complaint::{Complaint, Complaints, Place, Report, list, suggest};
 pub use de::{entries, read};
 pub use field::{Entries, Field, Key};
-pub use scalar::{Lasting, Margin, Percent, Status, Trickle, Ttl, duration};
+pub use scalar::{Amount, Lasting, Margin, Percent, Status, Trickle, Ttl, duration};
 pub use tree::{Data, Node, parse};

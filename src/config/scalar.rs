@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::limits::{
-    DURATION_MAX, MARGIN_KM_MAX, MARGIN_PERCENT_MAX, MARGIN_TIME_MAX, TRICKLE_WHOLE, TTL_MAX,
+    DURATION_MAX, LOAD_MAX, MARGIN_KM_MAX, MARGIN_PERCENT_MAX, MARGIN_TIME_MAX, TRICKLE_WHOLE,
+    TTL_MAX,
 };
 
 /// A duration, at most [`DURATION_MAX`].
@@ -23,6 +24,10 @@ pub struct Percent(pub u8);
 /// A share in ten-thousandths, above none and below all; written in percent, `0.5%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trickle(pub u16);
+
+/// A load in the operator's unit: above 0, at most [`LOAD_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Amount(pub f64);
 
 /// How much worse than the best is still good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,17 @@ impl<'de> Deserialize<'de> for Trickle {
     }
 }
 
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        amount(text).map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is no load\nwrite a number above 0 and at most {LOAD_MAX}, such as `50000` or `0.5`"
+            ))
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Margin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
@@ -154,6 +170,13 @@ fn trickle(text: &str) -> Option<u16> {
     let hundredths: u16 = format!("{parts:0<2}").parse().ok()?;
     let sum = whole.parse::<u16>().ok()?.checked_mul(100)?.checked_add(hundredths)?;
     (1..TRICKLE_WHOLE).contains(&u64::from(sum)).then_some(sum)
+}
+
+/// Reads `50000` or `0.5`.
+fn amount(text: &str) -> Option<f64> {
+    let (whole, parts) = text.split_once('.').unwrap_or((text, "0"));
+    let number: f64 = (is_digits(whole) && is_digits(parts)).then(|| text.parse().ok())??;
+    (0.0 < number && number <= LOAD_MAX).then_some(number)
 }
 
 /// Reads `10ms`, `1s`, `200km`, `15%` or `0`. Seconds without a unit are none: a distance could be
@@ -213,6 +236,19 @@ mod tests {
             check(text, None);
         }
         check("99999999999%", None);
+    }
+
+    #[test]
+    fn amounts() {
+        let check = |text, expect: Option<f64>| assert_eq!(amount(text), expect, "{text}");
+        check("50000", Some(50_000.0));
+        check("0.5", Some(0.5));
+        check("1000000000000", Some(LOAD_MAX));
+        for text in
+            ["", "0", "0.0", "-1", "+1", "1e3", "inf", "nan", ".5", "5.", "5 rps", "1000000000001"]
+        {
+            check(text, None);
+        }
     }
 
     #[test]

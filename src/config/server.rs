@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::{Entries, Field, Lasting, Percent, check::CheckFile, zone::RampKey};
+use super::{Amount, Entries, Field, Lasting, Percent, check::CheckFile, zone::RampKey};
 
 /// `evenkeel.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +104,8 @@ pub struct RegionFile<'t> {
     /// Where it is.
     #[serde(borrow)]
     pub at: Field<AtFile<'t>>,
+    /// How much it can take.
+    pub capacity: Field<Amount>,
 }
 
 /// A point on the earth.

@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Entries, Field, Key, Lasting, Margin, Percent, Trickle, Ttl};
+use super::{Amount, Entries, Field, Key, Lasting, Margin, Percent, Trickle, Ttl};
 
 /// `zones/*.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +110,8 @@ pub struct SteerFile<'t> {
     /// Whether a client stays with its pool.
     #[serde(borrow)]
     pub sticky: Field<&'t str>,
+    /// Its normal load.
+    pub demand: Field<Amount>,
     /// The pools.
     #[serde(borrow)]
     pub pools: Field<Entries<'t, PoolFile<'t>>>,

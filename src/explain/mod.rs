@@ -15,6 +15,7 @@
 //!
 //! Not here: JSON and HTTP (`api`), and what is read by people at a terminal (`cli`).
 
+mod spill;
 mod stages;
 mod text;
 mod what_if;
@@ -213,6 +214,10 @@ struct Told<'t> {
     place: &'t Place,
     class: &'t steer::Class,
     stages: steer::Stages,
+    /// What would be given if every region had room.
+    base: &'t steer::Decision,
+    /// The regions, with what they are given.
+    basins: &'t [steer::Basin],
     decision: &'t steer::Decision,
     candidates: &'t [Candidate],
 }
@@ -234,7 +239,7 @@ impl Teller<'_> {
             Outcome::Draw(drawn) => self.candidates(&steered, drawn, family, depth),
             _ => Vec::new(),
         };
-        let geo = Arc::clone(&self.snapshot.geo);
+        let (geo, basins) = (Arc::clone(&self.snapshot.geo), Arc::clone(self.what_if.basins()));
         let located = geo.locate(self.seat.address);
         let told = Told {
             steered: &steered,
@@ -243,6 +248,8 @@ impl Teller<'_> {
             place: located.place,
             class,
             stages: choice.stages,
+            base: &choice.decision,
+            basins: &basins,
             decision,
             candidates: &candidates,
         };

@@ -20,6 +20,7 @@ impl Told<'_> {
         let stages = &self.stages;
         let passed = stages.tier.or(&stages.trickle);
         let near = stages.near.or(&stages.trickle);
+        let spilled = self.spilled(&near);
         let stage = |stage, given: &PoolSet, left: &PoolSet, why| Stage {
             stage,
             given: self.names(given),
@@ -34,12 +35,12 @@ impl Told<'_> {
             stage("available", &stages.matched, &stages.available, self.why_available()),
             stage("tier", &stages.available, &passed, self.why_tier()),
             stage("near", &passed, &near, self.why_near(snapshot)),
-            stage("spill", &near, &near, "not configured: passes everything on".to_owned()),
+            stage("spill", &near, &spilled, self.why_spill()),
             Stage {
                 stage: "pick",
-                given: self.names(&near),
+                given: self.names(&spilled),
                 left: if self.is_sticky() { picked.clone() } else { candidates },
-                why: self.why_pick(&near),
+                why: self.why_pick(&spilled),
             },
             Stage {
                 stage: "answer",
@@ -50,7 +51,7 @@ impl Told<'_> {
         ]
     }
 
-    fn pools(&self) -> &[Pool] {
+    pub(super) fn pools(&self) -> &[Pool] {
         &self.steered.policy.pools
     }
 

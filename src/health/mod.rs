@@ -32,7 +32,7 @@ pub use blind::{Blinded, Evidence, Sanity, Sight};
 pub use judge::{Flap, Judgement, Rules, Status};
 pub use kind::{Claim, Dns, Exec, Grpc, Http, Identity, Kind, Pattern, Push, Relation, Tcp, Tls};
 pub use memory::{Memory, Past, Remembered};
-pub use probe::{Outcome, Why, execute};
+pub use probe::{Executed, Outcome, Utilization, Why, execute, execute_and_hear};
 pub use prober::{News, Pause, Prober, Report};
 pub use tree::Tree;
 pub use trust::{TrustError, is_identity, is_roots, system_trust};

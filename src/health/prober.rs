@@ -39,8 +39,8 @@ use tokio::{
 };
 
 use super::{
-    Blinded, Evidence, Judgement, Kind, Memory, Outcome, Past, ProbeSpec, Question, Remembered,
-    Rules, Sanity, Sight, Status, Why,
+    Blinded, Evidence, Executed, Judgement, Kind, Memory, Outcome, Past, ProbeSpec, Question,
+    Remembered, Rules, Sanity, Sight, Status, Utilization, Why,
     blind::{Sign, Tally},
     schedule::{Queue, Timetable},
 };
@@ -64,6 +64,8 @@ pub struct Report {
     pub status: Status,
     /// What this execution came to.
     pub outcome: Outcome,
+    /// The load that the target reported with it.
+    pub load: Option<Utilization>,
     /// When it ended, for people.
     pub at: SystemTime,
 }
@@ -109,11 +111,11 @@ struct Beats {
 impl Prober {
     /// Starts a prober without targets that sends what it finds to `news`.
     ///
-    /// `execute` is [`execute`](super::execute) but in tests; it ends within the spec's timeout.
+    /// `execute` is [`execute_and_hear`](super::execute_and_hear) but in tests; it ends within the spec's timeout.
     pub fn start<F, E>(execute: F, news: mpsc::Sender<News>) -> Self
     where
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
-        E: Future<Output = Outcome> + Send + 'static,
+        E: Future<Output: Into<Executed>> + Send + 'static,
     {
         Self::start_from(execute, news, Past::default())
     }
@@ -123,7 +125,7 @@ impl Prober {
     pub fn start_from<F, E>(execute: F, news: mpsc::Sender<News>, past: Past) -> Self
     where
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
-        E: Future<Output = Outcome> + Send + 'static,
+        E: Future<Output: Into<Executed>> + Send + 'static,
     {
         let (wanted, wishes) = watch::channel(Wanted::default());
         let (asks, asked) = mpsc::channel(1);
@@ -221,7 +223,7 @@ struct Desk<F> {
     targets: HashMap<u64, Probed>,
     serial_next: u64,
     queue: Queue,
-    executions: JoinSet<Outcome>,
+    executions: JoinSet<Executed>,
     /// Whose each execution is.
     flights: HashMap<Id, Flight>,
     sanity: Sanity,
@@ -263,7 +265,7 @@ struct Flight {
 impl<F, E> Desk<F>
 where
     F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
-    E: Future<Output = Outcome> + Send + 'static,
+    E: Future<Output: Into<Executed>> + Send + 'static,
 {
     async fn run(mut self, mut wishes: watch::Receiver<Wanted>, mut asked: mpsc::Receiver<Ask>) {
         let beats = Arc::clone(&self.beats);
@@ -421,11 +423,12 @@ where
                 }
                 self.queue.push(target.silent_at, serial);
                 if is_silent {
-                    found.push(self.judge(serial, Outcome::Failed(Why::Silent(expires))));
+                    found.push(self.judge(serial, Outcome::Failed(Why::Silent(expires)).into()));
                 }
                 continue;
             }
-            let execution = self.executions.spawn((self.execute)(target.spec.clone()));
+            let execution = (self.execute)(target.spec.clone());
+            let execution = self.executions.spawn(async move { execution.await.into() });
             self.flights.insert(execution.id(), Flight { serial, started: now });
             target.execution = Some(execution);
         }
@@ -446,14 +449,14 @@ where
                 heard.push(*serial);
             }
         }
-        heard.into_iter().map(|serial| self.judge(serial, Outcome::Good)).collect()
+        heard.into_iter().map(|serial| self.judge(serial, Outcome::Good.into())).collect()
     }
 
     /// Takes in what an execution came to, unless its target is gone.
-    fn land(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Found {
-        let (id, outcome) = match ended {
+    fn land(&mut self, ended: Result<(Id, Executed), JoinError>) -> Found {
+        let (id, executed) = match ended {
             Ok(ended) => ended,
-            Err(error) => (error.id(), Outcome::Failed(Why::Broken)),
+            Err(error) => (error.id(), Outcome::Failed(Why::Broken).into()),
         };
         let now = self.now();
         let Flight { serial, started } =
@@ -464,9 +467,9 @@ where
         self.queue.push(due, serial);
 
         match target.role {
-            Role::Endpoint => self.judge(serial, outcome),
+            Role::Endpoint => self.judge(serial, executed),
             Role::Control => {
-                let good = outcome == Outcome::Good;
+                let good = executed.outcome == Outcome::Good;
                 target.sign = if good { Sign::There } else { Sign::Failed };
                 (self.look(Some(good)), None)
             }
@@ -474,7 +477,8 @@ where
     }
 
     /// What is to be thought of a target after one more outcome, and of the prober.
-    fn judge(&mut self, serial: u64, outcome: Outcome) -> Found {
+    fn judge(&mut self, serial: u64, executed: Executed) -> Found {
+        let Executed { outcome, load } = executed;
         let now = self.now();
         let target = self.targets.get_mut(&serial).expect("who has an outcome is a target");
         let good = outcome == Outcome::Good;
@@ -501,7 +505,7 @@ where
             target.judgement.take(good, blind, rules, now);
         }
         let (spec, status) = (Arc::clone(&target.spec), target.judgement.status());
-        (blinded, Some(Report { spec, status, outcome, at: clock::wall() }))
+        (blinded, Some(Report { spec, status, outcome, load, at: clock::wall() }))
     }
 
     /// Thinks over whether the prober can be trusted, after an outcome or after some time; what is

@@ -19,7 +19,9 @@ use super::{
     latency::{Latencies, Refusal, Sample, kept},
     names::likes,
     operator::apart,
+    reported::Reported,
     returns::{Returns, Turns},
+    spill::{Overload, Spill},
     store::Known,
 };
 use crate::{
@@ -119,6 +121,10 @@ pub struct State {
     pub(super) aliases: Aliases,
     pub(super) decider: Decider,
     latencies: Latencies,
+    /// How much every region can take and is given.
+    pub(super) spill: Spill,
+    /// What targets report of their load.
+    pub(super) reported: Reported,
     /// The operator's word over the verdicts.
     pub(super) overrides: Overrides,
     /// By place: the number that names have in common which rest on the same probes by the same
@@ -158,6 +164,7 @@ impl State {
             zones: vec![],
             geo,
             regions: vec![],
+            capacities: HashMap::new(),
             probes: vec![],
             checks: vec![],
             sources: vec![],
@@ -174,6 +181,8 @@ impl State {
             aliases: Aliases::default(),
             decider,
             latencies: Latencies::default(),
+            spill: Spill::default(),
+            reported: Reported::default(),
             overrides: Overrides::default(),
             likes: Vec::new(),
             apart: HashSet::new(),
@@ -264,12 +273,18 @@ impl State {
         &self.latencies
     }
 
+    /// Which regions began to be given more than they can take, or are so no more, since this was
+    /// asked before.
+    pub fn overloads(&mut self) -> Vec<Overload> {
+        self.spill.take_news()
+    }
+
     /// Whether a change was taken in that the latest snapshot may not have.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         match &self.stale {
             Stale::All => true,
-            Stale::Names(names) => !names.is_empty(),
+            Stale::Names(names) => !names.is_empty() || self.spill.is_due(),
         }
     }
 
@@ -377,6 +392,7 @@ impl State {
             self.decider.set_geo(Arc::clone(&plan.geo));
         }
         self.latencies.set_regions(regions(&plan));
+        self.spill.reload(&plan);
         self.aliases = Aliases::of(&plan);
         self.likes = likes(&plan);
         self.returns.reload(&self.plan, &plan);
@@ -385,6 +401,7 @@ impl State {
         self.unknown = statuses.iter().filter(|it| it.0.verdict == Verdict::Unknown).count();
         self.statuses = statuses;
         self.latest_outcomes = latest_outcomes;
+        self.reported.reload(&plan);
         self.plan = plan;
         self.stale = Stale::All;
         self.plan.probes.clone()
@@ -396,6 +413,9 @@ impl State {
         let Some(&id) = self.places.get(&Arc::as_ptr(&report.spec).addr()) else {
             return (Vec::new(), 0);
         };
+        if let Some(load) = report.load {
+            self.reported.take(&report.spec, load);
+        }
         let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };
         self.latest_outcomes[id.idx()] = Some(outcome);
         let (before, since) = self.statuses[id.idx()];

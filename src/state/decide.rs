@@ -6,7 +6,10 @@
 //!
 //! Not here: how a client's decision is found (`steer`), and when a name is decided anew (`apply`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use crate::{
     geo::Geo,
@@ -29,6 +32,8 @@ pub(super) struct Decider {
     views: HashMap<Shape, Arc<View>>,
     /// By view and the numbers of its classes.
     lines: HashMap<(usize, Box<[u16]>), Arc<Lines>>,
+    /// By view: the parts of its classes.
+    parts: HashMap<usize, (Weak<View>, Arc<[f64]>)>,
     /// By policy and conditions; for as long as one snapshot is made.
     alike: HashMap<(usize, Vec<Conditions>), Arc<Steered>>,
 }
@@ -40,6 +45,7 @@ impl Decider {
             measured: Arc::default(),
             views: HashMap::new(),
             lines: HashMap::new(),
+            parts: HashMap::new(),
             alike: HashMap::new(),
         }
     }
@@ -71,6 +77,7 @@ impl Decider {
         self.alike.clear();
         self.lines.retain(|_, lines| 1 < Arc::strong_count(lines));
         self.views.retain(|_, view| 1 < Arc::strong_count(view));
+        self.parts.retain(|_, (view, _)| 0 < view.strong_count());
     }
 
     /// What a name gives. `conditions` has an entry per family of the policy, `before` is what the
@@ -101,7 +108,8 @@ impl Decider {
             FamilyNow { family: *family, conditions: conditions.clone().into(), outlook }
         });
         let families = families.collect();
-        let steered = Arc::new(Steered { policy: Arc::clone(policy), view, families });
+        let parts = policy.demand.map(|_| self.parts(&view));
+        let steered = Arc::new(Steered { policy: Arc::clone(policy), view, parts, families });
         if is_like_others {
             self.alike.insert(key, Arc::clone(&steered));
         }
@@ -112,6 +120,29 @@ impl Decider {
     pub(super) fn view_of(&self, policy: &Policy) -> Arc<View> {
         let known = self.views.get(&Shape::of(policy)).cloned();
         known.unwrap_or_else(|| Arc::new(View::new(policy, &self.geo, &self.measured)))
+    }
+
+    /// The same name after what spills: `changed` has the decisions of classes that are others, by
+    /// family.
+    pub(super) fn respread(
+        &mut self,
+        base: &Steered,
+        changed: Vec<Option<HashMap<ClassId, Decision>>>,
+    ) -> Arc<Steered> {
+        let families = base.families.iter().zip(changed).map(|(now, changed)| {
+            let Some(changed) = changed else { return now.clone() };
+            let decide = |id| changed.get(&id).unwrap_or_else(|| now.outlook.of_class(id)).clone();
+            let outlook = self.outlook(&base.view, decide);
+            FamilyNow { outlook, ..now.clone() }
+        });
+        let families = families.collect();
+        Arc::new(Steered { families, ..base.clone() })
+    }
+
+    fn parts(&mut self, view: &Arc<View>) -> Arc<[f64]> {
+        let known = self.parts.entry(Arc::as_ptr(view).addr());
+        let parts = || (Arc::downgrade(view), Arc::from(view.parts(&self.geo)));
+        Arc::clone(&known.or_insert_with(parts).1)
     }
 
     fn view(&mut self, policy: &Policy) -> Arc<View> {

@@ -33,6 +33,9 @@ mod names;
 mod operator;
 pub mod latency;
 mod publish;
+mod spill;
+mod reported;
+mod gauge;
 pub mod store;
 mod report;
 
@@ -42,6 +45,7 @@ pub use publish::Publisher;
 pub use ramp::{Seen, Standing};
 pub use report::{CheckReport, EndpointReport, RampReport, RegionReport, RegionState};
 pub use returns::Turns;
+pub use spill::Overload;
 
 use crate::ids::{SteeredId, ZoneId};
 

@@ -24,7 +24,7 @@ use super::{
     returns::{Standings, standings_after},
 };
 use crate::{
-    compile::{Plan, PlannedName},
+    compile::{Plan, PlannedName, PlannedZone},
     health::{Status, Tree, Verdict},
     ids::{SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
@@ -59,8 +59,12 @@ impl State {
         let mut fresh = Fresh { now, names, likes, n_decided: 0 };
         let mut next = match stale {
             Stale::All => {
+                for place in self.places() {
+                    self.decide(place, None, &mut fresh);
+                }
+                self.spill_over(&mut fresh);
                 let zones = (0..self.plan.zones.len()).map(ZoneId::at);
-                let zones = zones.map(|zone| self.serve(zone, &mut fresh)).collect();
+                let zones = zones.map(|zone| self.serve(zone, &fresh)).collect();
                 let mut next = Snapshot::new(self.latest.generation + 1, zones);
                 next.geo = Arc::clone(self.decider.geo());
                 next.explain_from = Arc::clone(&self.plan.settings.explain_from);
@@ -70,23 +74,39 @@ impl State {
                 for place in &names {
                     self.decide(*place, Some(&names), &mut fresh);
                 }
+                self.spill_over(&mut fresh);
                 let changes = self.differing(&fresh);
-                (!changes.is_empty()).then(|| self.latest.with(changes))
+                let is_new = !changes.is_empty() || self.latest.basins != *self.spill.basins();
+                is_new.then(|| self.latest.with(changes))
             }
         };
         self.decider.sweep();
         self.n_decided = fresh.n_decided;
         if let Some(next) = &mut next {
             next.measured = Arc::clone(self.decider.measured());
+            next.basins = Arc::clone(self.spill.basins());
             self.latest = next.clone();
         }
         next
     }
 
-    fn serve(&mut self, zone: ZoneId, fresh: &mut Fresh) -> Served {
+    /// The places of all names.
+    fn places(&self) -> Vec<Place> {
+        let zones = (0..).map(ZoneId).zip(&self.plan.zones);
+        let ids = |it: &PlannedZone| (0..it.steered.len()).map(SteeredId::at);
+        zones.flat_map(|(zone, it)| ids(it).map(move |id| (zone, id))).collect()
+    }
+
+    fn serve(&self, zone: ZoneId, fresh: &Fresh) -> Served {
         let ids = (0..self.plan.zones[zone.idx()].steered.len()).map(SteeredId::at);
-        let steered = ids.map(|id| self.decide((zone, id), None, fresh)).collect();
+        let steered = ids.map(|id| Arc::clone(&fresh.names[&(zone, id)])).collect();
         Served { zone: Arc::clone(&self.plan.zones[zone.idx()].zone), steered }
+    }
+
+    /// Has what was decided spill, where regions cannot take it.
+    fn spill_over(&mut self, fresh: &mut Fresh) {
+        let Self { spill, plan, overrides, reported, decider, .. } = self;
+        spill.over(&mut fresh.names, plan, (overrides, reported), decider);
     }
 
     /// Those names that give something else than they did. Many names may have changed in the same

@@ -36,6 +36,8 @@ pub struct EndpointReport {
     pub weight: u32,
     /// Its share of the pool now, scaled by the region's dial and the pool's ramp.
     pub effective_weight: f64,
+    /// How much of what it can take it reports to be given: 1 is all; none: it reports nothing.
+    pub utilization: Option<f64>,
     /// The operator's word over the verdict.
     pub said: Option<Override>,
     /// Whether it is down and stays in, because enough of the name is out.
@@ -73,7 +75,7 @@ pub struct CheckReport {
 }
 
 /// A region.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RegionReport {
     /// Its name.
     pub name: Box<str>,
@@ -81,6 +83,12 @@ pub struct RegionReport {
     pub dial: u8,
     /// What its endpoints are together.
     pub state: RegionState,
+    /// What it can take now, its dial counted in, in the operator's unit; none: nobody says.
+    pub capacity: Option<f64>,
+    /// What it is given of the demand of names, in the same unit; none: no name has a demand.
+    pub load: Option<f64>,
+    /// How much of what it can take it reports to be given: 1 is all; none: it reports nothing.
+    pub utilization: Option<f64>,
     /// How many pools come back in steps.
     pub returning: usize,
     /// How many endpoints are down and stay in.
@@ -156,9 +164,14 @@ impl State {
                 }
             }
         }
+        let basins = self.spill.basins();
+        let load = |name: &str| basins.iter().find(|it| *it.region == *name).map(|it| it.load);
         let report = |(name, counts): (&str, Counts)| RegionReport {
             name: name.into(),
             dial: self.overrides().percent(Some(name)),
+            capacity: self.capacity(name),
+            load: load(name),
+            utilization: self.reported.of_region(name),
             state: match counts {
                 Counts { drained, all, .. } if 0 < all && drained == all => RegionState::Drain,
                 Counts { up, all, .. } if up == all => RegionState::Up,
@@ -208,11 +221,16 @@ impl State {
             } else {
                 0.0
             },
+            utilization: ids.iter().filter_map(|id| self.reported_by(*id)).reduce(f64::max),
             said: said.word(pool, endpoint).cloned(),
             over_budget,
             ramp,
             checks: ids.into_iter().map(|id| self.check(id)).collect(),
         }
+    }
+
+    fn reported_by(&self, id: ProbeId) -> Option<f64> {
+        self.reported.of(Arc::as_ptr(&self.plan().probes[id.idx()]).addr())
     }
 
     fn check(&self, id: ProbeId) -> CheckReport {

@@ -78,12 +78,63 @@ pub fn choose(
     let allowed = present.filter(|pool| chooser.is_allowed(pool));
     let stages = chooser.stages(&up.and(&allowed));
     if !stages.near.is_empty() {
-        let ttl =
-            |it: Condition| it.up.then_some(if it.shaky { policy.ttl_min } else { policy.ttl });
-        let outcome = Outcome::Draw(chooser.candidates(&stages, ttl));
+        let outcome = Outcome::Draw(chooser.candidates(&stages, |it| chooser.ttl_healthy(it)));
         return Choice { decision: Decision { footing: Footing::Healthy, outcome }, stages };
     }
     Choice { decision: chooser.all_down((&present, &allowed), &stages, before), stages }
+}
+
+/// The pools that a decision with this footing was made among, whatever the class: those that are
+/// up, or, where all count as up, those that may be answered. Of the other footings there is no
+/// choice.
+#[must_use]
+pub(super) fn among(
+    policy: &Policy,
+    conditions: &[Vec<Condition>],
+    family: Family,
+    footing: Footing,
+) -> PoolSet {
+    let class = &Class::none();
+    let chooser = Chooser { policy, class, conditions, family };
+    let allowed = chooser.present().filter(|pool| chooser.is_allowed(pool));
+    match footing {
+        Footing::Healthy => allowed.filter(|pool| chooser.is_up(pool)),
+        Footing::FailedOpen => allowed,
+        Footing::LastGood | Footing::Fallback => PoolSet::default(),
+    }
+}
+
+/// Of some pools those that clients of a class may be sent to at all.
+#[must_use]
+pub(super) fn within_reach(policy: &Policy, class: &Class, among: &PoolSet) -> PoolSet {
+    Chooser { policy, class, conditions: &[], family: Family::V4 }.reachable().and(among)
+}
+
+/// Of some pools those that the stages leave to clients of a class, without trickles.
+#[must_use]
+pub(super) fn next_choice(policy: &Policy, class: &Class, among: &PoolSet) -> PoolSet {
+    Chooser { policy, class, conditions: &[], family: Family::V4 }.stages_of_all(among).near
+}
+
+/// A decision with the same footing, with other pools or weights. `weights` are above 0, of pools
+/// with an endpoint of the family that may be answered; there is at least one.
+#[must_use]
+pub(super) fn respread(
+    policy: &Policy,
+    conditions: &[Vec<Condition>],
+    family: Family,
+    footing: Footing,
+    weights: &[(usize, u64)],
+) -> Decision {
+    let class = &Class::none();
+    let chooser = Chooser { policy, class, conditions, family };
+    let ttl = |it: Condition| match footing {
+        Footing::Healthy => chooser.ttl_healthy(it),
+        _ => Some(policy.ttl_min),
+    };
+    let candidate = |(pool, weight): &(usize, u64)| chooser.candidate(*pool, *weight, ttl);
+    let outcome = Outcome::Draw(chooser.drawn_from(weights.iter().map(candidate).collect()));
+    Decision { footing, outcome }
 }
 
 struct Chooser<'a> {
@@ -151,6 +202,16 @@ impl Chooser<'_> {
             }
         }
         self.narrow(&mut stages);
+        stages
+    }
+
+    /// The same, but for clients whom no pool serves: all that are not fenced do.
+    fn stages_of_all(&self, available: &PoolSet) -> Stages {
+        let mut stages = self.stages(available);
+        if self.class.levels.is_empty() {
+            stages.available = self.reachable().and(available);
+            self.narrow(&mut stages);
+        }
         stages
     }
 
@@ -229,17 +290,18 @@ impl Chooser<'_> {
 
     /// The stages as if all were up.
     fn serve_all(&self, allowed: &PoolSet) -> Decision {
-        let mut stages = self.stages(allowed);
-        if self.class.levels.is_empty() {
-            stages.available = self.reachable().and(allowed);
-            self.narrow(&mut stages);
-        }
+        let stages = self.stages_of_all(allowed);
         // The operator has withdrawn all of it.
         if stages.near.is_empty() {
             return refused();
         }
         let outcome = Outcome::Draw(self.candidates(&stages, |_| Some(self.policy.ttl_min)));
         Decision { footing: Footing::FailedOpen, outcome }
+    }
+
+    /// Seconds that an answer with an endpoint may be kept that is up; none: it is not.
+    fn ttl_healthy(&self, it: Condition) -> Option<u32> {
+        it.up.then_some(if it.shaky { self.policy.ttl_min } else { self.policy.ttl })
     }
 
     /// The candidates that the stages left, each with those endpoints of the family for which `ttl`
@@ -265,6 +327,12 @@ impl Chooser<'_> {
         let mut pools: Vec<Candidate> =
             near.chain(later).map(|(pool, weight)| self.candidate(pool, weight, &ttl)).collect();
         pools.sort_by_key(|candidate| candidate.pool);
+        self.drawn_from(pools)
+    }
+
+    /// Candidates to be drawn from, in the order of the policy.
+    fn drawn_from(&self, pools: Vec<Candidate>) -> Candidates {
+        assert!(!pools.is_empty());
         Candidates {
             weight_sum: pools.iter().map(|pool| pool.weight).sum(),
             pools: pools.into(),

@@ -57,6 +57,11 @@ pub struct Near {
 }
 
 impl Class {
+    /// Clients of whom nothing is known, and whom nothing serves.
+    pub(super) fn none() -> Self {
+        Self { levels: Box::default(), near: None }
+    }
+
     /// The class of a client at `place`, in the blocks `around` it (of those that the policy's pools
     /// serve), to which `costs` gives each pool's milliseconds or kilometres, infinite if unknown.
     #[must_use]

@@ -12,6 +12,8 @@
 //!         |   /
 //!       choose          match -> available -> tier -> near, once per class
 //!         |                                    nothing left? all_down
+//!       flood           who goes elsewhere because a region is full, over all names with a demand
+//!         |
 //!      Outlook          every address -> Decision, and how wide that is true
 //!         |  address, Roll                     per packet:
 //!       draw            pick a pool -> its endpoints
@@ -34,6 +36,8 @@ mod draw;
 mod outlook;
 mod pools;
 mod seat;
+mod spill;
+mod streams;
 mod view;
 
 pub use budget::over_budget;
@@ -43,6 +47,7 @@ pub use draw::Drawn;
 pub use outlook::{Lines, Outlook};
 pub use pools::PoolSet;
 pub use seat::Seat;
+pub use streams::{Basin, Branch, Flood, Stream, flood};
 pub use view::{Measured, RegionRtts, Shape, View};
 
 use std::{fmt, net::IpAddr, time::Duration};
@@ -75,8 +80,37 @@ pub struct Policy {
     /// Percent of a pool's endpoint weight that must be up for the pool to be up, over all its
     /// endpoints of both address families; none: any endpoint will do.
     pub min_up_percent: Option<u8>,
+    /// The normal load of the name, in the unit of the regions' capacities; none: it is not known.
+    pub demand: Option<Load>,
     /// `1..=POOLS_MAX`, in the order of the file. All hold a target name, or none does.
     pub pools: Box<[Pool]>,
+}
+
+/// A load in the operator's unit: above 0 and finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load(f64);
+
+impl Load {
+    /// A load; none: it is none.
+    #[must_use]
+    pub fn new(amount: f64) -> Option<Self> {
+        (amount.is_finite() && 0.0 < amount).then_some(Self(amount))
+    }
+
+    /// It as a number.
+    #[must_use]
+    pub fn amount(self) -> f64 {
+        self.0
+    }
+}
+
+// Not a number is none of them.
+impl Eq for Load {}
+
+impl std::hash::Hash for Load {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
 }
 
 /// What makes one pool better for a client than another.
@@ -209,6 +243,7 @@ impl Policy {
             all_down: AllDown::ServeAll,
             eject_max_percent: None,
             min_up_percent: None,
+            demand: None,
             pools,
         }
     }

@@ -233,6 +233,7 @@ fn find(state: &mut State, probes: &[Arc<ProbeSpec>], line: &str) {
                 spec,
                 status,
                 outcome,
+                load: None,
                 at: SystemTime::UNIX_EPOCH,
             }));
         }

@@ -137,6 +137,7 @@ impl World {
             zones: Vec::new(),
             geo: geo(&mut roll).into(),
             regions: Vec::new(),
+            capacities: std::collections::HashMap::new(),
             probes: Vec::new(),
             checks: Vec::new(),
             sources: Vec::new(),
@@ -212,7 +213,7 @@ impl World {
 
     fn report(&mut self, idx: usize, status: Status) {
         let spec = self.probes[idx].clone();
-        let report = Report { spec, status, outcome: Outcome::Good, at: UNIX_EPOCH };
+        let report = Report { spec, status, outcome: Outcome::Good, load: None, at: UNIX_EPOCH };
         self.state.apply(Change::Probed(report));
     }
 

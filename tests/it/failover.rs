@@ -23,14 +23,23 @@ const TTL: u32 = 20;
 const TTL_MIN: u32 = 5;
 
 /// A region's HTTP server: a process of its own.
-struct Region {
-    address: Ipv4Addr,
+pub(crate) struct Region {
+    pub(crate) address: Ipv4Addr,
     port: u16,
     process: Option<Process>,
 }
 
 impl Region {
-    fn start(&mut self) {
+    /// Starts regions with the same port at several addresses, as several machines would have it.
+    pub(crate) fn start_all<const N: usize>(port: u16, addresses: [Ipv4Addr; N]) -> [Self; N] {
+        addresses.map(|address| {
+            let mut region = Self { address, port, process: None };
+            region.start();
+            region
+        })
+    }
+
+    pub(crate) fn start(&mut self) {
         let mut command = std::process::Command::new("python3");
         command.args(["-m", "http.server", "--bind"]).arg(self.address.to_string());
         command.arg(self.port.to_string()).args(["--directory", env!("CARGO_MANIFEST_DIR")]);
@@ -40,21 +49,16 @@ impl Region {
         until("a region to listen", || std::net::TcpStream::connect(at).is_ok());
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
     }
 }
 
 #[test]
 fn a_region_dies_and_comes_back() {
-    // The same port at three addresses, as three machines would have it.
     let port = free_address().port();
-    let mut regions = [1, 2, 3].map(|host| {
-        let address = Ipv4Addr::new(127, 0, 7, host);
-        let mut region = Region { address, port, process: None };
-        region.start();
-        region
-    });
+    let addresses = [1, 2, 3].map(|host| Ipv4Addr::new(127, 0, 7, host));
+    let mut regions = Region::start_all(port, addresses);
     let (every, timeout, fall) = (Duration::from_secs(1), Duration::from_millis(500), 3);
     let config = format!(
         "version: 1\nlisten: [\"127.0.0.1:0\"]\nzones: zones/\n\

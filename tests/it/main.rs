@@ -3,6 +3,7 @@
 mod answers;
 mod api;
 mod blind;
+mod capacity;
 mod check;
 mod conformance;
 mod deaths;

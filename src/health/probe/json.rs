@@ -54,6 +54,18 @@ pub(super) fn check(text: &[u8], claim: &Claim) -> Result<(), String> {
     }
 }
 
+/// The number under a key of a JSON object; not a number, if it is something else; none, if it is not
+/// there or this is no JSON.
+pub(super) fn number(text: &str, key: &str) -> Option<f64> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = Seek(&[key.to_owned()]).deserialize(&mut reader);
+    match found.and_then(|it| reader.end().map(|()| it)).ok()? {
+        Found::Nothing => None,
+        Found::Number(number) => Some(number),
+        _ => Some(f64::NAN),
+    }
+}
+
 fn is_equal(found: &Found, operand: &str) -> bool {
     match found {
         Found::Null => operand == "null",

@@ -23,12 +23,15 @@ mod certificate;
 mod tcp;
 mod http;
 mod json;
+mod load;
 mod dns;
 mod icmp;
 mod grpc;
 mod exec;
 
 use std::{fmt, io::ErrorKind, net::SocketAddr, time::Duration};
+
+pub use load::Utilization;
 
 use super::{Kind, ProbeSpec};
 
@@ -39,6 +42,21 @@ pub enum Outcome {
     Good,
     /// Not so.
     Failed(Why),
+}
+
+/// What one execution told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executed {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The load that the target reported with it, good or not.
+    pub load: Option<Utilization>,
+}
+
+impl From<Outcome> for Executed {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, load: None }
+    }
 }
 
 /// Why an execution failed.
@@ -136,18 +154,24 @@ impl Why {
     }
 }
 
-/// Executes a probe once.
+/// Executes a probe once, and gives what it came to.
 pub async fn execute(spec: &ProbeSpec) -> Outcome {
+    execute_and_hear(spec).await.outcome
+}
+
+/// Executes a probe once, and gives also what the target told besides.
+pub async fn execute_and_hear(spec: &ProbeSpec) -> Executed {
+    let mut load = None;
     let executed = async {
         match &spec.kind {
             Kind::Tcp(tcp) => tcp::converse(spec, tcp).await,
             Kind::Tls(tls) => {
                 connect::over_tls(spec, tls, super::trust::Alpn::Unsaid).await.map(drop)
             }
-            Kind::Http(http) => http::exchange(spec, http).await,
+            Kind::Http(http) => http::exchange(spec, http, &mut load).await,
             Kind::Dns(dns) => dns::ask(spec, dns).await,
             Kind::Icmp => icmp::echo(spec).await,
-            Kind::Grpc(grpc) => grpc::check(spec, grpc).await,
+            Kind::Grpc(grpc) => grpc::check(spec, grpc, &mut load).await,
             Kind::Exec(exec) => exec::run(spec, exec).await,
             // Heartbeats come to the prober; there is nothing to execute.
             Kind::Push(_) => Err(Why::Broken),
@@ -157,13 +181,14 @@ pub async fn execute(spec: &ProbeSpec) -> Outcome {
         Ok(result) => result,
         Err(_) => Err(Why::Timeout(spec.timeout)),
     };
-    match result {
+    let outcome = match result {
         Ok(()) if spec.invert => Outcome::Failed(Why::Inverted),
         // What the prober cannot do says nothing of the target, one way or the other.
         Err(why) if spec.invert && why.is_of_the_target() => Outcome::Good,
         Ok(()) => Outcome::Good,
         Err(why) => Outcome::Failed(why),
-    }
+    };
+    Executed { outcome, load }
 }
 
 /// What a target said, fit for a line of a log: the beginning of its first line, without control

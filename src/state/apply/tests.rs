@@ -80,6 +80,7 @@ fn plan(lines: &str) -> Plan {
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
         geo: Arc::new(Geo::nowhere()),
         regions: Vec::new(),
+        capacities: HashMap::new(),
         checks: letters.iter().map(|it| it.to_string().into()).collect(),
         probes: letters.into_iter().map(spec).collect(),
         sources: Vec::new(),
@@ -111,8 +112,13 @@ impl World {
 
     fn report(&mut self, spec: Arc<ProbeSpec>, status: Status) -> Vec<String> {
         let outcome = health::Outcome::Failed(Why::Status(500));
-        let effects =
-            self.state.apply(Change::Probed(Report { spec, status, outcome, at: UNIX_EPOCH }));
+        let effects = self.state.apply(Change::Probed(Report {
+            spec,
+            status,
+            outcome,
+            load: None,
+            at: UNIX_EPOCH,
+        }));
         let line = |it: &Event| format!("{it} {} {}", it.from, it.to);
         effects.events.iter().map(line).collect()
     }

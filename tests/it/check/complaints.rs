@@ -52,7 +52,15 @@ fn server_files() {
     );
     check_server("user:", &["3:5: a value is needed here, not nothing"]);
     check_server("regions: us", &["3:10: a mapping is needed here, not `us`"]);
-    check_server("regions: { us: { capacity: 5 } }", &["3:18: `capacity` is not supported yet"]);
+    check_server("regions: { us: { capacity: 5 }, eu: { capacity: 0.5 } }", &[]);
+    check_server(
+        "regions: { us: { capacity: 0 }, eu: { capacity: 5k }, ap: { capacity: -1 } }",
+        &[
+            "3:28: `0` is no load | write a number above 0 and at most 1000000000000, such as `50000`",
+            "3:49: `5k` is no load",
+            "3:71: `-1` is no load",
+        ],
+    );
     check_server("regions: { us: { at: [1, 2], x: 1 } }", &["3:30: unknown key `x` in a region"]);
     check_server("listen: [\"127.0.0.1:0\", \"[::1]:53\"]", &[]);
     check_server("listen: 127.0.0.1", &["3:9: `127.0.0.1` is not an address and a port"]);

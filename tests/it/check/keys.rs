@@ -470,3 +470,16 @@ fn what_the_keys_become() {
     assert_eq!(name.to_string(), "x.a.example.");
     assert_eq!(plan.zones[0].steered[0].probes.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
 }
+
+#[test]
+fn demand() {
+    check_place("demand: 100, pools: { us: { A: 192.0.2.1 } }", &[]);
+    check_place(
+        "demand: many, pools: { us: { A: 192.0.2.1 } }",
+        &["4:25: `many` is no load | write a number above 0"],
+    );
+    check_place(
+        "demand: 1, pools: { p: { region: none, A: 192.0.2.1 } }",
+        &["4:25: `demand`, and no pool is in a region | a load is counted in regions: name those"],
+    );
+}

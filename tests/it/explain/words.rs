@@ -63,7 +63,8 @@ impl Case {
             let is_in = |list: &[&str]| list.contains(&&*spec.target.to_string());
             let verdict = if is_in(self.down) { Verdict::Down } else { Verdict::Up };
             let status = Status { verdict, shaky: is_in(self.shaky) };
-            let report = Report { spec, status, outcome: Outcome::Good, at: UNIX_EPOCH };
+            let report =
+                Report { spec, status, outcome: Outcome::Good, load: None, at: UNIX_EPOCH };
             state.apply(Change::Probed(report));
         }
         let asked = Asked {

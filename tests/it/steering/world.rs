@@ -81,6 +81,7 @@ impl World {
             zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
             geo: Arc::clone(geo),
             regions: Vec::new(),
+            capacities: std::collections::HashMap::new(),
             checks: specs.iter().map(|_| "web".into()).collect(),
             probes: specs,
             sources: Vec::new(),
@@ -104,7 +105,13 @@ impl World {
                 let verdict = if is_up(pool, endpoint) { Verdict::Up } else { Verdict::Down };
                 let status = Status { verdict, shaky: false };
                 let outcome = health::Outcome::Failed(health::Why::Status(500));
-                let report = Report { spec: Arc::clone(spec), status, outcome, at: clock::wall() };
+                let report = Report {
+                    spec: Arc::clone(spec),
+                    status,
+                    outcome,
+                    load: None,
+                    at: clock::wall(),
+                };
                 self.state.apply(Change::Probed(report));
             }
         }

@@ -42,7 +42,13 @@ impl World {
     fn says(&mut self, letter: char, status: Status, secs: u64) {
         let spec = self.probes.iter().find(|it| ***it == *spec(letter)).unwrap().clone();
         let outcome = health::Outcome::Failed(Why::Status(500));
-        self.state.apply(Change::Probed(Report { spec, status, outcome, at: at(secs) }));
+        self.state.apply(Change::Probed(Report {
+            spec,
+            status,
+            outcome,
+            load: None,
+            at: at(secs),
+        }));
     }
 
     fn reload_with(&mut self, plan: Plan) {
