@@ -6,6 +6,8 @@
 //!                                                |       ^ does the failure count?
 //!                                                '--> blind (pure)
 //!
+//!   desk: these together, pure; prober: the loop around it
+//!
 //!   statuses --> tree --> the status of what rests on several probes
 //!                (pure)
 //! ```
@@ -24,16 +26,18 @@ mod judge;
 mod memory;
 mod tree;
 mod schedule;
+mod desk;
 mod prober;
 mod probe;
 mod trust;
 
 pub use blind::{Blinded, Evidence, Sanity, Sight};
+pub use desk::{Desk, Due, Found, Moment, Report};
 pub use judge::{Flap, Judgement, Rules, Status};
 pub use kind::{Claim, Dns, Exec, Grpc, Http, Identity, Kind, Pattern, Push, Relation, Tcp, Tls};
 pub use memory::{Memory, Past, Remembered};
 pub use probe::{Executed, Outcome, Utilization, Why, execute, execute_and_hear};
-pub use prober::{News, Pause, Prober, Report};
+pub use prober::{News, Pause, Prober};
 pub use tree::Tree;
 pub use trust::{TrustError, is_identity, is_roots, system_trust};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::health::{Push, Target, Tcp, Verdict};
+use crate::health::{Push, Status, Target, Tcp, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The target whose probe panics.
