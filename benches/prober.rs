@@ -33,7 +33,7 @@ use std::{
 
 use evenkeel::{
     clock,
-    health::{Http, Kind, News, Outcome, ProbeSpec, Prober, Sanity, Target, Tcp, execute},
+    health::{Http, Kind, News, Outcome, Past, ProbeSpec, Prober, Sanity, Target, Tcp, execute},
 };
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -260,7 +260,7 @@ fn measure(part: Part, options: &Options) -> Result<Value> {
         let (news_in, mut news) = mpsc::channel(1024);
         let log = Arc::clone(&starts);
         let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
-        let prober = Prober::start(
+        let prober = Prober::start_alone(
             move |spec: Arc<ProbeSpec>| {
                 if let Target::Address(IpAddr::V4(address)) = spec.target {
                     let mut log = log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -269,7 +269,8 @@ fn measure(part: Part, options: &Options) -> Result<Value> {
                 async move { execute(&spec).await }
             },
             news_in,
-        );
+            Past::default(),
+        )?;
         prober.set(specs, Sanity::default());
         // The first round, and the one in which all come to their phases, are not measured.
         let mut failed = 0_u64;

@@ -103,7 +103,7 @@ fn run(config: &Path, takes_over: bool) -> Result<ExitCode, String> {
         }
         user::become_user(name)?;
     }
-    let runtime = runtime().map_err(|error| format!("the system gives no threads: {error}"))?;
+    let runtime = runtime().map_err(no_threads)?;
     let end = runtime.block_on(live(config, atlas, plan, seen, ground));
     // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);
@@ -153,17 +153,17 @@ async fn live(
     }
     let first = state.snapshot(clock::wall()).expect("the first is always new");
     let publisher = Publisher::new(first);
-    let serving = sockets
-        .serve(&publisher.current(), TcpLimits::default())
-        .map_err(|error| format!("the system gives no threads: {error}"))?;
+    let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
+    // It waits until it is told what to probe. Where there is no thread for it, no place is taken.
+    let past = std::mem::take(&mut inherited.past);
+    let prober = Prober::start_alone(execute, news_in, past).map_err(no_threads)?;
+    let serving = sockets.serve(&publisher.current(), TcpLimits::default()).map_err(no_threads)?;
     serving.registry().go_on_from(inherited.totals());
     let (serving, before) = match host {
         Some(host) => succeed(host, serving, &taken)?,
         None => (serving, None),
     };
-    let (news_in, news) = mpsc::channel(REPORTS_WAITING_MAX);
     let journal = inherited.take_journal();
-    let prober = Prober::start_from(execute, news_in, inherited.past);
     prober.set(effects.probes.unwrap_or_default(), state.plan().settings.sanity.clone());
     let keeping = Keeping::begin(store, journal, &state);
     keeping.tell_untold(inherited.untold);
@@ -238,6 +238,11 @@ fn succeed(
 
 async fn execute(spec: Arc<health::ProbeSpec>) -> health::Executed {
     health::execute_and_hear(&spec).await
+}
+
+#[allow(clippy::needless_pass_by_value)] // As errors are mapped.
+fn no_threads(error: io::Error) -> String {
+    format!("the system gives no threads: {error}")
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

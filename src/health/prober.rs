@@ -20,13 +20,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 
@@ -51,8 +52,13 @@ pub struct Prober {
     wanted: watch::Sender<Wanted>,
     beats: Arc<Beats>,
     asks: mpsc::Sender<Ask>,
-    task: JoinHandle<()>,
+    /// Comes to its end with the loop, whatever ended that.
+    alive: oneshot::Receiver<Never>,
 }
+
+/// Nothing is ever sent.
+#[derive(Debug)]
+enum Never {}
 
 /// A prober that pauses, or is about to, until this is dropped.
 #[derive(Debug)]
@@ -103,7 +109,44 @@ impl Prober {
         F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
         E: Future<Output: Into<Executed>> + Send + 'static,
     {
+        let (prober, run) = Self::prepare(execute, news, past);
+        tokio::spawn(run);
+        prober
+    }
+
+    /// Starts like [`start_from`](Self::start_from), on a thread that does nothing else: what probes
+    /// wait for wakes no other thread up, and nobody else's work makes them late.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread, or nothing to wait with.
+    pub fn start_alone<F, E>(execute: F, news: mpsc::Sender<News>, past: Past) -> io::Result<Self>
+    where
+        F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
+        E: Future<Output: Into<Executed>> + Send + 'static,
+    {
+        let (prober, run) = Self::prepare(execute, news, past);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("prober".to_owned()).spawn(move || {
+            runtime.block_on(run);
+            // A name that is still looked up is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(prober)
+    }
+
+    /// A prober, and what it does.
+    fn prepare<F, E>(
+        execute: F,
+        news: mpsc::Sender<News>,
+        past: Past,
+    ) -> (Self, impl Future<Output = ()> + Send)
+    where
+        F: Fn(Arc<ProbeSpec>) -> E + Send + 'static,
+        E: Future<Output: Into<Executed>> + Send + 'static,
+    {
         let (wanted, wishes) = watch::channel(Wanted::default());
+        let (life, alive) = oneshot::channel();
         let (asks, asked) = mpsc::channel(1);
         let beats = Arc::<Beats>::default();
         let now = Instant::now();
@@ -117,8 +160,9 @@ impl Prober {
             desk: Desk::new(past),
             executions: JoinSet::new(),
             flights: HashMap::new(),
+            _life: life,
         };
-        Self { wanted, beats, asks, task: tokio::spawn(rounds.run(wishes, asked)) }
+        (Self { wanted, beats, asks, alive }, rounds.run(wishes, asked))
     }
 
     /// Asks for all that is known. Nothing more is found out until what is given here is dropped.
@@ -153,7 +197,7 @@ impl Prober {
     /// Waits until the prober is no more. It goes on as long as it is wanted, so this is a crash.
     pub async fn crashed(&mut self) {
         // How it ended does not matter: it should not have.
-        let _ = (&mut self.task).await;
+        let _ = (&mut self.alive).await;
     }
 }
 
@@ -183,6 +227,8 @@ struct Rounds<F> {
     executions: JoinSet<Executed>,
     /// Whose each execution is.
     flights: HashMap<Id, Flight>,
+    /// Goes when this goes.
+    _life: oneshot::Sender<Never>,
 }
 
 /// An execution that is under way.
