@@ -31,7 +31,7 @@ use crate::{
     geo::Prefix,
     limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX},
     snapshot::{Lead, Served, Snapshot, Steered},
-    steer::{Drawn, Outcome, Seat},
+    steer::{Candidates, Drawn, Outcome, PoolSet, Seat},
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         name::suffix_at,
@@ -327,13 +327,7 @@ fn give<'s>(
             if candidates.sticky && seat.is_subnet {
                 reply.narrow_scope(seat.sticky_len);
             }
-            let drawn = candidates.draw(seat.network, &mut asking.roll);
-            let ttl = drawn.ttl();
-            if drawn.pool.is_alias {
-                let given = give_alias(drawn.first(), family, asking, depth, reply);
-                return Given { ttl: given.ttl.min(ttl), ..given };
-            }
-            return Given { what: What::Drawn(drawn), ttl };
+            return give_drawn(candidates, seat.network, family, asking, depth, reply);
         }
         Outcome::NoData => What::NoData,
         Outcome::NoDataFor(ttl) => return Given { what: What::NoData, ttl: *ttl },
@@ -341,6 +335,35 @@ fn give<'s>(
         Outcome::NotReady => What::Failure(Ede::NOT_READY),
     };
     Given { what, ttl: u32::MAX }
+}
+
+/// Draws from what is left for the client. A pool that is another name may have nothing for this
+/// client, or nothing at all when all is down: then it is another pool's turn.
+fn give_drawn<'s>(
+    candidates: &'s Candidates,
+    network: u64,
+    family: Family,
+    asking: &mut Asking<'s>,
+    depth: usize,
+    reply: &mut Reply<'_>,
+) -> Given<'s> {
+    let mut drawn = candidates.draw(network, &mut asking.roll);
+    let mut tried = PoolSet::default();
+    loop {
+        let ttl = drawn.ttl();
+        if !drawn.pool.is_alias {
+            return Given { what: What::Drawn(drawn), ttl };
+        }
+        let given = give_alias(drawn.first(), family, asking, depth, reply);
+        if matches!(given.what, What::Failure(Ede::NO_REACHABLE_AUTHORITY)) {
+            tried.insert(usize::from(drawn.pool.pool));
+            if let Some(next) = candidates.draw_but(&tried, network, &mut asking.roll) {
+                drawn = next;
+                continue;
+            }
+        }
+        return Given { ttl: given.ttl.min(ttl), ..given };
+    }
 }
 
 /// What another name of this server gives to the client.

@@ -12,7 +12,7 @@
 //!   roll                                     ^  -> ams
 //! ```
 
-use super::{Candidate, Candidates, Member};
+use super::{Candidate, Candidates, Member, PoolSet};
 use crate::{
     dice::Roll,
     limits::{ANSWERS_MAX, POOL_ENDPOINTS_MAX},
@@ -32,41 +32,73 @@ impl Candidates {
     /// Draws one answer: by the roll, or for sticky clients by the number of their network.
     #[must_use]
     pub fn draw(&self, network: u64, roll: &mut Roll) -> Drawn<'_> {
-        let answers = usize::from(self.answers);
-        if self.sticky { self.draw_sticky(network, answers) } else { self.draw_free(answers, roll) }
+        let pool = self.pick(network, roll, self.weight_sum, |pool| pool.weight);
+        self.draw_of(pool, network, roll)
     }
 
-    fn draw_free(&self, answers: usize, roll: &mut Roll) -> Drawn<'_> {
-        let weights = self.pools.iter().map(|pool| pool.weight);
-        let pool = &self.pools[under(roll, self.weight_sum, weights)];
+    /// Draws one answer from the pools that were not `tried`; none: there is no other.
+    #[must_use]
+    pub fn draw_but(&self, tried: &PoolSet, network: u64, roll: &mut Roll) -> Option<Drawn<'_>> {
+        let weight = |it: &Candidate| {
+            if tried.contains(usize::from(it.pool)) { 0 } else { it.weight }
+        };
+        let sum = self.pools.iter().map(weight).sum();
+        (sum != 0).then(|| self.draw_of(self.pick(network, roll, sum, weight), network, roll))
+    }
 
+    /// Picks one of the pools; their weights' sum is `sum`.
+    fn pick(
+        &self,
+        network: u64,
+        roll: &mut Roll,
+        sum: u64,
+        weight: impl Fn(&Candidate) -> u64,
+    ) -> &Candidate {
+        if !self.sticky {
+            return &self.pools[under(roll, sum, self.pools.iter().map(weight))];
+        }
+        let scores = self.pools.iter().map(|pool| score(network, pool.key, weight(pool)));
+        let best = scores.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
+        &self.pools[best.expect("there is a candidate").0]
+    }
+
+    /// Draws the endpoints of an answer from a pool.
+    fn draw_of<'d>(&self, pool: &'d Candidate, network: u64, roll: &mut Roll) -> Drawn<'d> {
+        let answers = usize::from(self.answers);
         let mut drawn = Drawn { pool, members: [0; ANSWERS_MAX], len: 0 };
+        if self.sticky {
+            drawn.fill_sticky(network, answers);
+        } else {
+            drawn.fill(answers, roll);
+        }
+        drawn
+    }
+}
+
+impl Drawn<'_> {
+    /// Draws so many endpoints, each at most once.
+    fn fill(&mut self, answers: usize, roll: &mut Roll) {
+        let members = &self.pool.members;
         let mut taken = [0_u64; POOL_ENDPOINTS_MAX / 64];
-        let mut weight_left = pool.weight_sum;
-        while drawn.len < pool.members.len().min(answers) {
-            let weights = pool.members.iter().enumerate().map(|(idx, member)| {
+        let mut weight_left = self.pool.weight_sum;
+        while self.len < members.len().min(answers) {
+            let weights = members.iter().enumerate().map(|(idx, member)| {
                 if taken[idx / 64] >> (idx % 64) & 1 == 0 { member.weight } else { 0 }
             });
             let idx = under(roll, weight_left, weights);
             taken[idx / 64] |= 1 << (idx % 64);
-            weight_left -= pool.members[idx].weight;
-            drawn.push(idx);
+            weight_left -= members[idx].weight;
+            self.push(idx);
         }
-        drawn
     }
 
-    /// The pool, and in it the endpoints, with the best scores for the network.
-    fn draw_sticky(&self, network: u64, answers: usize) -> Drawn<'_> {
-        let pools = self.pools.iter().map(|pool| score(network, pool.key, pool.weight));
-        let best = pools.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
-        let pool = &self.pools[best.expect("there is a candidate").0];
-
-        let mut drawn = Drawn { pool, members: [0; ANSWERS_MAX], len: 0 };
+    /// Takes those endpoints that have the best scores for the network.
+    fn fill_sticky(&mut self, network: u64, answers: usize) {
+        let members = &self.pool.members;
         let mut taken = f64::NEG_INFINITY;
-        while drawn.len < pool.members.len().min(answers) {
+        while self.len < members.len().min(answers) {
             // Scores are as good as distinct; were two the same, the later one would be left out.
-            let next = pool
-                .members
+            let next = members
                 .iter()
                 .map(|member| score(network, name::hash_octets(&member.rdata), member.weight))
                 .enumerate()
@@ -74,9 +106,8 @@ impl Candidates {
                 .min_by(|(_, one), (_, other)| one.total_cmp(other));
             let Some((idx, score)) = next else { break };
             taken = score;
-            drawn.push(idx);
+            self.push(idx);
         }
-        drawn
     }
 }
 
@@ -187,6 +218,23 @@ mod tests {
             (0..).zip(&weights).map(|(idx, weight)| candidate(idx, *weight, &[1])).collect();
         let candidates = candidates(pools, 8);
         check_shares(&weights, |roll| usize::from(candidates.draw(0, roll).pool.pool));
+    }
+
+    #[test]
+    fn what_was_tried_is_not_drawn_again() {
+        let mut dice = Dice::from_os();
+        let pools = || vec![candidate(0, 60, &[1]), candidate(3, 30, &[1]), candidate(7, 10, &[1])];
+        for sticky in [false, true] {
+            let candidates = Candidates { sticky, ..candidates(pools(), 8) };
+            let mut tried = PoolSet::default();
+            let mut drawn = Vec::new();
+            while let Some(next) = candidates.draw_but(&tried, 7, &mut dice.roll()) {
+                tried.insert(usize::from(next.pool.pool));
+                drawn.push(next.pool.pool);
+            }
+            drawn.sort_unstable();
+            assert_eq!(drawn, [0, 3, 7]);
+        }
     }
 
     #[test]
