@@ -383,6 +383,10 @@ pub const SNAPSHOTS_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 // ---- State on disk ----
 
+/// Acts of operators that wait for the one that is being written. At the limit a further one is
+/// refused.
+pub const OPERATORS_WAITING_MAX: usize = 64;
+
 /// How long what waits to be written is collected before it is. What an operator said is written at
 /// once; of the rest a crash takes at most this, and the time that a write takes.
 pub const STATE_WRITE_PAUSE: Duration = Duration::from_millis(500);

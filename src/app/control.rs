@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     files::{Fingerprint, Watch},
     keeping::Keeping,
+    operator::Sayings,
     requests::{Caller, Open, complaint, plan_token, takes_another},
     takeover::{self, Bells, Guest, Visitor},
 };
@@ -71,6 +72,7 @@ pub(super) struct Control {
     /// Who waits for that of the next.
     pub(super) callers_next: Vec<Caller>,
     pub(super) api: Option<Open>,
+    pub(super) sayings: Sayings,
     /// Whether steered names are served.
     pub(super) ready: watch::Sender<bool>,
     /// What a caller of the API has to know.
@@ -136,7 +138,8 @@ impl Control {
                 }
                 () = self.prober.crashed() => return Ok(broken("the prober")),
                 () = Open::crashed(&mut self.api) => return Ok(broken("the API")),
-                Some(request) = requests.recv() => self.answer(request).await,
+                Some(request) = requests.recv() => self.answer(request),
+                kept = self.sayings.kept() => self.finish_saying(kept),
                 () = sleep_until(warm_at), if !self.state.is_warm() => self.warm_up(),
                 () = sleep_until(publish_at), if self.state.is_stale() => {}
                 _ = sweep.tick() => {
@@ -154,12 +157,13 @@ impl Control {
                 }
                 _ = keep.tick() => self.keep_latency(),
                 Some(visitor) = visitors.recv() => self.receive(visitor),
-                guest = takeover::guest(&mut self.guest) => {
+                guest = takeover::guest(&mut self.guest), if self.may_hand_over() => {
                     if let Some(heir) = self.hand_over(guest, &mut news).await {
                         // Who waits for an answer hears that there is none, and asks again.
                         drop(requests);
                         return Ok(self.leave(heir).await);
                     }
+                    self.say_next();
                 }
                 _ = hangup.recv() => self.begin_reload(true),
                 Some(()) = changes.recv() => self.begin_reload(false),

@@ -56,6 +56,7 @@ use crate::{
 use control::{Control, End};
 use files::{Fingerprint, Watch};
 use keeping::Keeping;
+use operator::Sayings;
 use requests::{Door, plan_token};
 use takeover::{Bells, Given, Host, Inherited};
 
@@ -196,6 +197,7 @@ async fn live(
         callers: Vec::new(),
         callers_next: Vec::new(),
         api: door.map(|it| it.open(api)),
+        sayings: Sayings::default(),
         ready,
         token,
         bells,

@@ -123,7 +123,7 @@ pub(super) fn complaint(control: &Control, message: &str) -> Complaint {
 
 impl Control {
     /// Does what the API asks for. Who asked may be gone by the time of the answer, and that is well.
-    pub(super) async fn answer(&mut self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request) {
         match request {
             Request::Status(reply) => drop(reply.send(Status {
                 ready: *self.ready.borrow(),
@@ -136,8 +136,7 @@ impl Control {
             }
             Request::Overrides(reply) => drop(reply.send(self.state.overrides().clone())),
             Request::Say(saying, force, reply) => {
-                let said = self.say(saying, force).await;
-                drop(reply.send(said));
+                self.say(saying, force, reply);
             }
             Request::Heartbeat(check, reply) => drop(reply.send(self.prober.heartbeat(&check))),
             Request::Reload(reply) => {

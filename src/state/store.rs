@@ -129,14 +129,21 @@ struct Waiting {
     verdicts: HashMap<VerdictKey, Known>,
     /// Verdicts of any others are to be forgotten.
     verdicts_known: Option<HashSet<VerdictKey>>,
-    acts: Vec<(Vec<Act>, Answer)>,
+    acts: Vec<Commit>,
     ramps: HashMap<String, Standing>,
     events: VecDeque<Arc<Entry>>,
     latency: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     closing: bool,
 }
 
-type Answer = oneshot::Sender<Result<(), NotKept>>;
+/// What an operator did at one time.
+#[derive(Debug)]
+struct Commit {
+    acts: Vec<Act>,
+    /// What takes it back if nobody hears that it is on the disk; none: it holds all the same.
+    undo: Option<Vec<Act>>,
+    answer: oneshot::Sender<Result<(), NotKept>>,
+}
 
 impl Kept {
     /// What was known of a probe.
@@ -264,10 +271,29 @@ impl Store {
     /// Keeps what an operator did, all of it or nothing. The answer comes when it is on the disk.
     #[must_use]
     pub fn commit(&self, acts: Vec<Act>) -> oneshot::Receiver<Result<(), NotKept>> {
+        self.put_acts(acts, None)
+    }
+
+    /// The same for whoever gives up after some time, by letting the receiver go: what is not written
+    /// by then never is, and what is just being written is taken back by `undo`.
+    #[must_use]
+    pub fn commit_or_undo(
+        &self,
+        acts: Vec<Act>,
+        undo: Vec<Act>,
+    ) -> oneshot::Receiver<Result<(), NotKept>> {
+        self.put_acts(acts, Some(undo))
+    }
+
+    fn put_acts(
+        &self,
+        acts: Vec<Act>,
+        undo: Option<Vec<Act>>,
+    ) -> oneshot::Receiver<Result<(), NotKept>> {
         let (answer, answered) = oneshot::channel();
         self.put(|waiting| {
             if waiting.acts.len() < STATE_ACTS_WAITING_MAX {
-                waiting.acts.push((acts, answer));
+                waiting.acts.push(Commit { acts, undo, answer });
             } else {
                 // Who asked may be gone, and that is well.
                 let _ = answer.send(Err(NotKept::Full));
@@ -346,7 +372,7 @@ impl Waiting {
     }
 
     fn is_in_a_hurry(&self) -> bool {
-        !self.acts.is_empty() || self.closing
+        self.acts.iter().any(|it| !it.answer.is_closed()) || self.closing
     }
 
     /// Takes back what could not be written, as far as nothing later has taken its place.
@@ -377,21 +403,41 @@ fn is_known(status: Status) -> bool {
     status.verdict != Verdict::Unknown
 }
 
+impl Commit {
+    /// Whether who wanted it has given up.
+    fn is_withdrawn(&self) -> bool {
+        self.undo.is_some() && self.answer.is_closed()
+    }
+
+    /// Says how it went; what takes it back, if it is on the disk and nobody wants to know.
+    fn answer(self, written: &Result<(), String>) -> Option<Self> {
+        let heard = self.answer.send(written.clone().map_err(NotKept::Failed)).is_ok();
+        let undo = self.undo.filter(|_| !heard && written.is_ok())?;
+        // Nobody waits for it.
+        let (answer, _) = oneshot::channel();
+        Some(Self { acts: undo, undo: None, answer })
+    }
+}
+
 /// The life of the writer's thread.
 fn write_until_closed(shared: &Shared, mut writer: file::Writer) {
     let mut fails = false;
     loop {
         let mut batch = shared.next();
-        let closing = batch.closing;
-        let acts = std::mem::take(&mut batch.acts);
+        let mut acts = std::mem::take(&mut batch.acts);
+        acts.retain(|it| !it.is_withdrawn());
         let written = if batch.is_empty() && acts.is_empty() {
             Ok(())
         } else {
-            writer.write(&batch, acts.iter().flat_map(|(acts, _)| acts))
+            writer.write(&batch, acts.iter().flat_map(|it| &it.acts))
         };
-        for (_, answer) in acts {
-            // Who asked may be gone, and that is well.
-            let _ = answer.send(written.clone().map_err(NotKept::Failed));
+        let undone: Vec<Commit> = acts.into_iter().filter_map(|it| it.answer(&written)).collect();
+        let closing = batch.closing && undone.is_empty();
+        if !undone.is_empty() {
+            let mut waiting = shared.lock();
+            waiting.closing |= batch.closing;
+            // What waits may be the same once more, and then holds.
+            waiting.acts.splice(0..0, undone);
         }
         match written {
             Ok(()) if fails => {

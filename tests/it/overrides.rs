@@ -3,6 +3,8 @@
 //!
 //! *Not here:* what a pattern means (`state::overrides`), and how the file is kept (`state`).
 
+mod slow_disk;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -50,6 +50,13 @@ impl Server {
         server
     }
 
+    /// Starts a server by a command of ours to which something was added.
+    pub(crate) fn start_by(command: Command, folder: Arc<tempfile::TempDir>) -> Self {
+        let mut server = Self::begin_by(command, folder, &[]);
+        server.get_ready();
+        server
+    }
+
     /// A server that takes the place of this one, which is about to end.
     pub(crate) fn take_over(&self) -> Self {
         let mut server = Self::begin(Arc::clone(&self.folder), &["--takeover"]);
@@ -59,8 +66,11 @@ impl Server {
 
     /// Starts a server, with more `arguments`, that may not get ready.
     pub(crate) fn begin(folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        Self::begin_by(evenkeel(), folder, arguments)
+    }
+
+    fn begin_by(mut command: Command, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
         let config = folder.path().join("evenkeel.yaml");
-        let mut command = evenkeel();
         command.args(["serve", "--config"]).arg(config).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command);

@@ -96,7 +96,8 @@ impl Control {
     }
 
     /// Gives all that is known to a guest; none: it did not come to answer, and all is as before.
-    /// Meanwhile nothing else is done: `news` wait.
+    /// Meanwhile nothing else is done: `news` wait. Nothing that an operator said may just be being
+    /// written.
     pub(in crate::app) async fn hand_over(
         &mut self,
         guest: Option<Guest>,
@@ -144,7 +145,7 @@ impl Control {
         if let Some(api) = self.api.take() {
             api.close();
         }
-        drop((self.prober, self.keeping));
+        drop((self.prober, self.keeping, self.sayings));
         let (connections, mut moving) = mpsc::channel::<TcpStream>(TCP_CONNECTIONS_MAX);
         let serving = self.serving;
         let left = spawn_blocking(move || serving.leave(&taken, connections));

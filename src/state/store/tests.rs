@@ -295,3 +295,29 @@ fn another_process_reads_what_this_one_keeps() {
     let other = Kept::default().to_text().replace("\"dials\":[]", "\"dials\":[[\"a\",\"{}\"]]");
     assert_eq!(Kept::of_text(&other), Err("dials"));
 }
+
+#[test]
+fn what_is_given_up_is_not_kept() {
+    let folder = TempDir::new().unwrap();
+    let (mut heard, mut given_up) = (0, 0);
+    for round in 0..60 {
+        let (store, kept) = open(&folder);
+        let before = kept.dials;
+        let percent: u8 = round;
+        let note = Note { reason: String::new(), author: String::new(), since: at(0), until: None };
+        let dial = |percent| Dial { percent, note: note.clone() };
+        let act = |it: Option<Dial>| vec![Act::Dial("a".to_owned(), it)];
+        let undo = act(before.first().map(|(_, it)| it.clone()));
+        let mut written = store.commit_or_undo(act(Some(dial(percent))), undo);
+        std::thread::park_timeout(Duration::from_micros(u64::from(round) * 67));
+        written.close();
+        let is_heard = written.try_recv().is_ok();
+        *if is_heard { &mut heard } else { &mut given_up } += 1;
+        store.close();
+        let (store, kept) = open(&folder);
+        let expect = if is_heard { vec![("a".to_owned(), dial(percent))] } else { before };
+        assert_eq!(kept.dials, expect);
+        store.close();
+    }
+    assert!(0 < given_up, "{heard} were all heard");
+}
