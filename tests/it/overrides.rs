@@ -3,21 +3,21 @@
 //!
 //! *Not here:* what a pattern means (`state::overrides`), and how the file is kept (`state`).
 
+mod killed;
 mod slow_disk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     net::{SocketAddr, TcpListener},
     time::Duration,
 };
 
-use evenkeel::{clock, dice::Dice};
+use evenkeel::clock;
 use hickory_proto::rr::{RData, RecordType};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Answer, call, run, try_call},
+    api::{Answer, call, run},
     process::until,
     server::{SLACK, Server},
 };
@@ -374,61 +374,6 @@ fn what_was_acknowledged_survives_a_kill() {
     world.soon("www.example.com.", &[US[0], US[1], EU]);
     let said = world.done("override set us-east-1 drain --reason disks");
     assert_eq!(said, "override 3: us-east-1 drain\n", "a number is not used twice");
-}
-
-#[test]
-fn what_was_acknowledged_survives_a_kill_at_any_moment() {
-    let moments = if env::var_os("RUN_SLOW_TESTS").is_some() { 200 } else { 10 };
-    let mut world = World::start("state: state");
-    let mut dice = Dice::from_os();
-    let mut held: Vec<u64> = Vec::new();
-    let mut n_acknowledged = 0;
-    for _ in 0..moments {
-        let operator = std::thread::spawn({
-            let (api, held) = (world.api, held.clone());
-            move || drain_anew(api, held)
-        });
-        std::thread::park_timeout(Duration::from_micros(dice.roll().bits() % 200_000));
-        let folder = world.server.kill();
-        let (set, cleared) = operator.join().unwrap();
-        world = World::of(Server::start_in(folder));
-        if !set.is_empty() || !held.is_empty() {
-            // From the first answer on.
-            let answers = world.shares("www.example.com.", 20);
-            assert_eq!(answers.into_keys().collect::<Vec<_>>(), [EU]);
-        }
-        let listed = world.get("overrides");
-        let listed = listed["overrides"].as_array().unwrap();
-        let kept: Vec<u64> = listed.iter().map(|it| it["id"].as_u64().unwrap()).collect();
-        let latest = set.last().or(held.last());
-        assert!(latest.is_none_or(|it| kept.contains(it)), "{latest:?} is not in {kept:?}");
-        assert!(!cleared.iter().any(|it| kept.contains(it)), "{cleared:?} came back: {kept:?}");
-        n_acknowledged += set.len();
-        held = kept;
-    }
-    assert!(moments < n_acknowledged, "only {n_acknowledged} were acknowledged");
-}
-
-/// Drains a region again and again, and clears the overrides before, until the server is gone; the
-/// overrides that it said were set, and cleared.
-fn drain_anew(api: SocketAddr, mut held: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
-    let body = json!({ "target": "us-east-1", "state": "drain", "reason": "disks" }).to_string();
-    let headers = [("Content-Type", "application/json")];
-    let (mut set, mut cleared) = (Vec::new(), Vec::new());
-    loop {
-        let answer = try_call(api, "POST", "/api/v1/overrides", &headers, body.as_bytes());
-        let Some(answer) = answer else { return (set, cleared) };
-        // What is cut off was not acknowledged.
-        let Ok(said) = serde_json::from_str::<Value>(&answer.body) else { continue };
-        let id = said["id"].as_u64().expect("it may be set");
-        set.push(id);
-        for old in std::mem::replace(&mut held, vec![id]) {
-            let path = format!("/api/v1/overrides/{old}");
-            let Some(answer) = try_call(api, "DELETE", &path, &[], b"") else { break };
-            assert_eq!(answer.status, 200, "{}", answer.body);
-            cleared.push(old);
-        }
-    }
 }
 
 #[test]
