@@ -30,3 +30,4 @@ mod state;
 mod steering;
 mod takeover;
 mod tidy;
+mod week;

@@ -2,7 +2,7 @@
 
 mod random;
 mod scope;
-mod world;
+pub(crate) mod world;
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 

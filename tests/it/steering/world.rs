@@ -177,7 +177,7 @@ fn spec(number: usize) -> Arc<ProbeSpec> {
     })
 }
 
-fn question(label: &str, rtype: Rtype, subnet: Option<Prefix>) -> Vec<u8> {
+pub(crate) fn question(label: &str, rtype: Rtype, subnet: Option<Prefix>) -> Vec<u8> {
     let mut packet = b"\0\0\0\0\0\x01\0\0\0\0\0\x01".to_vec();
     for label in [label, "example", "com", ""] {
         packet.push(u8::try_from(label.len()).unwrap());
