@@ -53,6 +53,10 @@ pub const POOL_ENDPOINTS_MAX: usize = 256;
 /// Weight of a pool or an endpoint.
 pub const WEIGHT_MAX: u32 = 65_535;
 
+/// What the weights of one choice and its next choices add up to: beyond it their ratios are rounded,
+/// by far less than an answer's chance.
+pub const WEIGHT_SUM_MAX: u64 = 200_000_000_000;
+
 /// Addresses in one answer, the greatest that `answers` may ask for.
 pub const ANSWERS_MAX: usize = 32;
 
@@ -532,9 +536,11 @@ const _: () = {
     assert!(MARGIN_TIME_MAX.as_micros() <= u32::MAX as u128);
     assert!(MARGIN_KM_MAX <= u32::MAX / 1000);
     assert!(TRICKLE_WHOLE <= u16::MAX as u64);
-    // Weights are scaled by shares and trickles, and summed in a `u64`.
-    // A share (`steer::SHARE_WHOLE`) is of ten thousand.
-    assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * TRICKLE_WHOLE * 10_000 <= u64::MAX / 2);
+    // Weights are scaled by shares and trickles, and summed in a `u64`; those of a chain of choices
+    // are multiplied with each other, and with a share (`steer::SHARE_WHOLE`, of ten thousand).
+    assert!((POOLS_MAX as u64) * (WEIGHT_MAX as u64) * 10_000 <= WEIGHT_SUM_MAX);
+    assert!(WEIGHT_SUM_MAX * TRICKLE_WHOLE <= u64::MAX / 2);
+    assert!((WEIGHT_SUM_MAX as u128).pow(3) * 10_000 <= u128::MAX / 2);
     // A verdict is published within 100 ms, with room for the work itself.
     assert!(PUBLISH_PAUSE.as_millis() <= 50);
     // A packet thread lets go of a snapshot within its wait, so that in practice no more are

@@ -214,6 +214,7 @@ struct Told<'t> {
     place: &'t Place,
     class: &'t steer::Class,
     stages: steer::Stages,
+    overflow: Option<steer::Overflow>,
     /// What would be given if every region had room.
     base: &'t steer::Decision,
     /// The regions, with what they are given.
@@ -248,6 +249,7 @@ impl Teller<'_> {
             place: located.place,
             class,
             stages: choice.stages,
+            overflow: choice.overflow,
             base: &choice.decision,
             basins: &basins,
             decision,

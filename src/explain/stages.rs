@@ -7,8 +7,8 @@ use crate::{
     geo::{Place, Prefix, Unwrapped, unwrapped},
     snapshot::Snapshot,
     steer::{
-        self, AllDown, By, Condition, Footing, Level, LevelKind, Outcome, Pool, PoolSet, Slack,
-        Target, Way,
+        self, AllDown, By, Condition, Footing, Level, LevelKind, Outcome, Overflow, Pool, PoolSet,
+        Slack, Target, Way,
     },
     wire::Family,
 };
@@ -19,7 +19,8 @@ impl Told<'_> {
         let all = PoolSet::where_(self.steered.policy.pools.len(), |_| true);
         let stages = &self.stages;
         let passed = stages.tier.or(&stages.trickle);
-        let near = stages.near.or(&stages.trickle);
+        let sent_on = self.sent_on();
+        let near = stages.near.or(&sent_on).or(&stages.trickle);
         let spilled = self.spilled(&near);
         let stage = |stage, given: &PoolSet, left: &PoolSet, why| Stage {
             stage,
@@ -227,7 +228,8 @@ impl Told<'_> {
         let tier = stages.tier.iter().map(|pool| pools[pool].tier).min().unwrap_or(1);
         let rest = stages.available.filter(|it| !stages.tier.contains(it));
         let last_resort = rest.filter(|it| pools[it].tier == tier);
-        let waiting = rest.filter(|it| pools[it].tier != tier && !stages.trickle.contains(it));
+        let goes_on = stages.trickle.or(&self.sent_on());
+        let waiting = rest.filter(|it| pools[it].tier != tier && !goes_on.contains(it));
         let mut reasons = vec![format!("tier {tier} is the lowest with a pool left")];
         if !last_resort.is_empty() {
             reasons.push(format!(
@@ -249,7 +251,36 @@ impl Told<'_> {
         reasons.join("; ")
     }
 
+    /// Pools that get clients because others may not have them all.
+    fn sent_on(&self) -> PoolSet {
+        self.overflow.filter(|_| self.is_chosen()).map_or(PoolSet::default(), |it| it.to)
+    }
+
+    /// Whether the stages left something, so that `all_down` did not decide.
+    fn is_chosen(&self) -> bool {
+        !self.stages.near.is_empty()
+    }
+
+    /// Who goes on to the next choice because of dials and ramps.
+    fn why_overflow(&self) -> Option<String> {
+        let Overflow { from, kept, to, is_short } = self.overflow?;
+        let (keep, its) = if from.len() == 1 { ("keeps", "its") } else { ("keep", "their") };
+        let short = if is_short {
+            ", relative to the largest share, as nobody may have all that comes"
+        } else {
+            ""
+        };
+        let (from, kept, to) = (self.list(&from), text::hundredths(kept), self.list(&to));
+        Some(format!("{from} {keep} {kept} of {its} clients; the rest goes on to {to}{short}"))
+    }
+
     fn why_near(&self, snapshot: &Snapshot) -> String {
+        let why = self.why_nearest(snapshot);
+        let overflow = self.why_overflow().filter(|_| self.is_chosen());
+        [why].into_iter().chain(overflow).collect::<Vec<_>>().join("; ")
+    }
+
+    fn why_nearest(&self, snapshot: &Snapshot) -> String {
         let policy = &self.steered.policy;
         if policy.by == By::Weight {
             return "by weight: where clients are does not count".to_owned();
@@ -303,7 +334,9 @@ impl Told<'_> {
                 format!("by effective weight: {}", names.join(", "))
             };
             let scaled = self.scaled(near);
-            let how = [how].into_iter().chain(scaled).collect::<Vec<_>>().join("; ");
+            let overflow = self.why_overflow().filter(|_| !self.is_chosen());
+            let how =
+                [how].into_iter().chain(overflow).chain(scaled).collect::<Vec<_>>().join("; ");
             return match self.all_down() {
                 Some(why) => format!("nothing is left: {why}; {how}"),
                 None => how,

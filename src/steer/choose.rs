@@ -20,13 +20,28 @@
 //! The lowest tier that has a pool left. A pool of weight 0 is a last resort: it counts only where
 //! no other pool of its tier is left, and then as much as any other of weight 0. Pools of later
 //! tiers keep their trickle, near or not.
+//!
+//! # Overflow
+//!
+//! Dials and ramps are shares of what a pool normally gets. Among the pools that are left together
+//! they are relative, as long as one of them has its whole share: it takes what the others may not.
+//! Where the largest share is less, they keep that much of the clients, and the rest goes to its
+//! next choice: what the same stages leave when those pools are taken away.
+//!
+//! ```text
+//!   all clients -> near, dial 60 %: keeps 60 of 100 --40--> next, ramp 25 %: keeps 10 --30--> ...
+//! ```
+//!
+//! Where nobody in the whole chain has all of its share, shares count relative to the largest of
+//! them: who could take more than the others takes what is left, and clients stay near when all come
+//! back together.
 
 use super::{
     AllDown, Candidate, Candidates, Class, Condition, Decision, Endpoint, Footing, Level, Member,
     Outcome, Policy, Pool, PoolSet, SHARE_WHOLE, Target,
 };
 use crate::{
-    limits::TRICKLE_WHOLE,
+    limits::{TRICKLE_WHOLE, WEIGHT_SUM_MAX},
     wire::{Family, name},
 };
 
@@ -37,6 +52,21 @@ pub struct Choice {
     pub decision: Decision,
     /// What each stage left.
     pub stages: Stages,
+    /// What dials and ramps make of that, where they send clients on to their next choice.
+    pub overflow: Option<Overflow>,
+}
+
+/// Clients that dials and ramps send on to their next choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overflow {
+    /// What the stages left first.
+    pub from: PoolSet,
+    /// The part of the clients that those keep, of [`SHARE_WHOLE`].
+    pub kept: u64,
+    /// The next choices that the others go to.
+    pub to: PoolSet,
+    /// Whether nobody may have all that comes, so that shares count relative to the largest.
+    pub is_short: bool,
 }
 
 /// The pools that each stage left.
@@ -71,17 +101,22 @@ pub fn choose(
     let present = chooser.present();
     if present.and(&chooser.reachable()).is_empty() {
         let decision = Decision { footing: Footing::Healthy, outcome: Outcome::NoData };
-        return Choice { decision, stages: Stages::default() };
+        return Choice { decision, stages: Stages::default(), overflow: None };
     }
 
     let up = PoolSet::where_(conditions.len(), |pool| chooser.is_up(pool));
     let allowed = present.filter(|pool| chooser.is_allowed(pool));
-    let stages = chooser.stages(&up.and(&allowed));
-    if !stages.near.is_empty() {
-        let outcome = Outcome::Draw(chooser.candidates(&stages, |it| chooser.ttl_healthy(it)));
-        return Choice { decision: Decision { footing: Footing::Healthy, outcome }, stages };
-    }
-    Choice { decision: chooser.all_down((&present, &allowed), &stages, before), stages }
+    let available = up.and(&allowed);
+    let stages = chooser.stages(&available);
+    let (decision, overflow) = if stages.near.is_empty() {
+        chooser.all_down((&present, &allowed), &stages, before)
+    } else {
+        let chain = chooser.chain(stages.near, &available);
+        let candidates = chooser.candidates(&chain, &stages, |it| chooser.ttl_healthy(it));
+        let outcome = Outcome::Draw(candidates);
+        (Decision { footing: Footing::Healthy, outcome }, chooser.overflow(&chain))
+    };
+    Choice { decision, stages, overflow }
 }
 
 /// The pools that a decision with this footing was made among, whatever the class: those that are
@@ -231,18 +266,51 @@ impl Chooser<'_> {
         };
     }
 
+    /// The choices of the clients for whom the stages leave `near` first, each for what those before
+    /// it may not have. The last has the largest share of all, and takes what comes to it.
+    fn chain(&self, near: PoolSet, available: &PoolSet) -> Vec<PoolSet> {
+        let (mut chain, mut latest, mut rest) = (vec![near], near, *available);
+        while self.largest_share(&latest) < SHARE_WHOLE {
+            rest = rest.filter(|pool| !latest.contains(pool));
+            latest = self.stages_of_all(&rest).near;
+            if latest.is_empty() {
+                break;
+            }
+            chain.push(latest);
+        }
+        let largest = chain.iter().map(|it| self.largest_share(it)).max();
+        let last = chain.iter().position(|it| Some(self.largest_share(it)) == largest);
+        chain.truncate(last.map_or(1, |it| it + 1));
+        chain
+    }
+
+    /// What a chain of choices says of who goes where.
+    fn overflow(&self, chain: &[PoolSet]) -> Option<Overflow> {
+        let (from, next) = chain.split_first()?;
+        let whole = self.largest_share(next.last()?);
+        Some(Overflow {
+            from: *from,
+            kept: self.largest_share(from) * SHARE_WHOLE / whole,
+            to: next.iter().fold(PoolSet::default(), |pools, it| pools.or(it)),
+            is_short: whole < SHARE_WHOLE,
+        })
+    }
+
     /// Nothing is left: what the operator wants then.
     fn all_down(
         &self,
         (present, allowed): (&PoolSet, &PoolSet),
         stages: &Stages,
         before: Option<&Decision>,
-    ) -> Decision {
+    ) -> (Decision, Option<Overflow>) {
         // Short-lived, because the truth is due any moment.
         let short = |_| Some(self.policy.ttl_min);
         let fence = stages.level.filter(|level| level.fence);
         match self.policy.all_down {
-            AllDown::LastGood => self.last_good(before).unwrap_or_else(|| self.serve_all(allowed)),
+            AllDown::LastGood => match self.last_good(before) {
+                Some(decision) => (decision, None),
+                None => self.serve_all(allowed),
+            },
             AllDown::ServeAll => self.serve_all(allowed),
             AllDown::Pool(pool) if fence.is_none_or(|it| it.pools.contains(usize::from(pool))) => {
                 let only: PoolSet = [usize::from(pool)].into_iter().collect();
@@ -253,11 +321,11 @@ impl Chooser<'_> {
                 } else if stages.near.is_empty() {
                     Outcome::NoReachableAuthority
                 } else {
-                    Outcome::Draw(self.candidates(&stages, short))
+                    Outcome::Draw(self.candidates(&[stages.near], &stages, short))
                 };
-                Decision { footing: Footing::Fallback, outcome }
+                (Decision { footing: Footing::Fallback, outcome }, None)
             }
-            AllDown::Pool(_) | AllDown::Refuse => refused(),
+            AllDown::Pool(_) | AllDown::Refuse => (refused(), None),
         }
     }
 
@@ -289,14 +357,16 @@ impl Chooser<'_> {
     }
 
     /// The stages as if all were up.
-    fn serve_all(&self, allowed: &PoolSet) -> Decision {
+    fn serve_all(&self, allowed: &PoolSet) -> (Decision, Option<Overflow>) {
         let stages = self.stages_of_all(allowed);
         // The operator has withdrawn all of it.
         if stages.near.is_empty() {
-            return refused();
+            return (refused(), None);
         }
-        let outcome = Outcome::Draw(self.candidates(&stages, |_| Some(self.policy.ttl_min)));
-        Decision { footing: Footing::FailedOpen, outcome }
+        let chain = self.chain(stages.near, allowed);
+        let candidates = self.candidates(&chain, &stages, |_| Some(self.policy.ttl_min));
+        let outcome = Outcome::Draw(candidates);
+        (Decision { footing: Footing::FailedOpen, outcome }, self.overflow(&chain))
     }
 
     /// Seconds that an answer with an endpoint may be kept that is up; none: it is not.
@@ -304,30 +374,57 @@ impl Chooser<'_> {
         it.up.then_some(if it.shaky { self.policy.ttl_min } else { self.policy.ttl })
     }
 
-    /// The candidates that the stages left, each with those endpoints of the family for which `ttl`
-    /// gives one.
-    fn candidates(&self, stages: &Stages, ttl: impl Fn(Condition) -> Option<u32>) -> Candidates {
-        // In lowest terms, so that weights are those of the file where all shares are equal.
-        let unit = stages.near.iter().map(|pool| self.share(pool)).fold(0, gcd).max(1);
-        let weight = |pool: usize| {
-            u64::from(self.policy.pools[pool].weight.max(1)) * (self.share(pool) / unit)
-        };
-        let near_sum: u64 = stages.near.iter().map(weight).sum();
+    /// The candidates that a chain of choices and the trickles leave, each with those endpoints of the
+    /// family for which `ttl` gives one.
+    fn candidates(
+        &self,
+        chain: &[PoolSet],
+        stages: &Stages,
+        ttl: impl Fn(Condition) -> Option<u32>,
+    ) -> Candidates {
+        let mut weights = self.weights(chain);
+        let chosen_sum: u64 = weights.iter().map(|(_, weight)| weight).sum();
         // A standby that comes back keeps the least trickle there is.
         let trickle = |pool: usize| {
             (u64::from(self.policy.pools[pool].trickle) * self.share(pool)).div_ceil(SHARE_WHOLE)
         };
         let trickle_sum: u64 = stages.trickle.iter().map(trickle).sum();
         assert!(trickle_sum < TRICKLE_WHOLE);
-        // The near share what the trickles leave, so all weights are over `near_sum * WHOLE`.
-        let scale = if stages.trickle.is_empty() { 1 } else { TRICKLE_WHOLE - trickle_sum };
-        let near = stages.near.iter().map(|pool| (pool, weight(pool) * scale));
-        let later = stages.trickle.iter().map(|pool| (pool, trickle(pool) * near_sum));
-        let later = later.filter(|(_, weight)| *weight != 0);
-        let mut pools: Vec<Candidate> =
-            near.chain(later).map(|(pool, weight)| self.candidate(pool, weight, &ttl)).collect();
-        pools.sort_by_key(|candidate| candidate.pool);
-        self.drawn_from(pools)
+        if 0 < trickle_sum {
+            // The chosen share what the trickles leave, so all weights are over `chosen_sum * WHOLE`.
+            for (_, weight) in &mut weights {
+                *weight *= TRICKLE_WHOLE - trickle_sum;
+            }
+        }
+        for pool in stages.trickle.iter().filter(|pool| trickle(*pool) != 0) {
+            let more = trickle(pool) * chosen_sum;
+            match weights.iter_mut().find(|(it, _)| *it == pool) {
+                Some((_, weight)) => *weight += more,
+                None => weights.push((pool, more)),
+            }
+        }
+        weights.sort_by_key(|(pool, _)| *pool);
+        let candidate = |(pool, weight): (usize, u64)| self.candidate(pool, weight, &ttl);
+        self.drawn_from(weights.into_iter().map(candidate).collect())
+    }
+
+    /// The weights of the pools of a chain of choices.
+    fn weights(&self, chain: &[PoolSet]) -> Vec<(usize, u64)> {
+        if let [only] = chain {
+            return self.relative(only);
+        }
+        let links = chain.iter().map(|pools| (self.largest_share(pools), self.relative(pools)));
+        chained(&links.collect::<Vec<_>>())
+    }
+
+    /// The weights of some pools beside each other, scaled by their shares.
+    fn relative(&self, pools: &PoolSet) -> Vec<(usize, u64)> {
+        // In lowest terms, so that weights are those of the file where all shares are equal.
+        let unit = pools.iter().map(|pool| self.share(pool)).fold(0, gcd);
+        let weight = |pool: usize| {
+            u64::from(self.policy.pools[pool].weight.max(1)) * (self.share(pool) / unit.max(1))
+        };
+        pools.iter().map(|pool| (pool, weight(pool))).collect()
     }
 
     /// Candidates to be drawn from, in the order of the policy.
@@ -345,6 +442,11 @@ impl Chooser<'_> {
     /// The share of its weight that a pool may have, of [`SHARE_WHOLE`].
     fn share(&self, pool: usize) -> u64 {
         self.conditions[pool].iter().map(Condition::share).max().unwrap_or(0)
+    }
+
+    /// The largest share of some pools, of [`SHARE_WHOLE`].
+    fn largest_share(&self, pools: &PoolSet) -> u64 {
+        pools.iter().map(|pool| self.share(pool)).max().unwrap_or(0)
     }
 
     fn candidate(
@@ -393,9 +495,39 @@ pub fn enough_is_up(pool: &Pool, conditions: &[Condition], min_up_percent: Optio
     all * u64::from(min_up_percent.unwrap_or(0)) <= up * 100
 }
 
+/// The weights of a chain of choices in lowest terms: each keeps its share, of that of the last, of
+/// what comes to it, spread by its weights, and the rest goes on to the next.
+fn chained(links: &[(u64, Vec<(usize, u64)>)]) -> Vec<(usize, u64)> {
+    let whole = links.last().expect("a chain has a link").0;
+    let mut weights = Vec::<(usize, u128)>::new();
+    for (share, link) in links.iter().rev() {
+        let link_sum: u128 = link.iter().map(|(_, weight)| u128::from(*weight)).sum();
+        let later_sum: u128 = weights.iter().map(|(_, weight)| weight).sum();
+        for (_, weight) in &mut weights {
+            *weight *= u128::from(whole - share) * link_sum;
+        }
+        let kept = if weights.is_empty() { 1 } else { u128::from(*share) * later_sum };
+        weights.extend(link.iter().map(|(pool, weight)| (*pool, u128::from(*weight) * kept)));
+        reduce(&mut weights);
+    }
+    let weight = |it: u128| u64::try_from(it).expect("it is reduced");
+    weights.into_iter().map(|(pool, it)| (pool, weight(it))).collect()
+}
+
+/// Puts weights in lowest terms, or near them, so that they add up to little enough to go on with.
+fn reduce(weights: &mut [(usize, u128)]) {
+    let unit = weights.iter().fold(0, |unit, (_, weight)| gcd(unit, *weight));
+    let sum = weights.iter().map(|(_, weight)| weight).sum::<u128>() / unit;
+    let most = u128::from(WEIGHT_SUM_MAX);
+    for (_, weight) in weights {
+        let reduced = if sum <= most { *weight / unit } else { *weight / unit * most / sum };
+        *weight = reduced.max(1);
+    }
+}
+
 /// The greatest common divisor; that of 0 and a number is the number.
-fn gcd(one: u64, other: u64) -> u64 {
-    if other == 0 { one } else { gcd(other, one % other) }
+fn gcd<T: Copy + Default + PartialEq + std::ops::Rem<Output = T>>(one: T, other: T) -> T {
+    if other == T::default() { one } else { gcd(other, one % other) }
 }
 
 /// Nothing may be answered.
@@ -404,279 +536,4 @@ fn refused() -> Decision {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        geo::{Place, Prefix},
-        steer::{By, Serves, Slack, class::costs},
-    };
-
-    /// Decides for a client and compares what is left.
-    ///
-    /// A pool is a word: weight and endpoints, then marks. An endpoint is its family, `4` or `6`, and
-    /// `!` when it is down, `?` when it is shaky; marks are `@lat,lon`, `:serves`, `#tier`, `%trickle`
-    /// in hundredths of a percent, and `^` for a fence: `60=4,6?#2%500`. What is left is a line of
-    /// pools, each with its weight and its endpoints' places and TTLs.
-    struct Case {
-        policy: Policy,
-        conditions: Vec<Vec<Condition>>,
-        family: Family,
-        place: Place,
-        around: Vec<Prefix>,
-        before: Option<Decision>,
-    }
-
-    fn case(pools: &str) -> Case {
-        let (pools, conditions) = pools.split(' ').map(pool).unzip::<_, _, Vec<_>, Vec<_>>();
-        Case {
-            policy: Policy::of(20, 5, pools.into()),
-            conditions,
-            family: Family::V4,
-            place: Place::NOWHERE,
-            around: Vec::new(),
-            before: None,
-        }
-    }
-
-    fn pool(text: &str) -> (Pool, Vec<Condition>) {
-        let (weight, rest) = text.split_once('=').unwrap();
-        let marks_at = rest.find(['@', ':', '#', '%', '^']).unwrap_or(rest.len());
-        let (endpoints, mut marks) = rest.split_at(marks_at);
-        let condition = |it: &str| Condition::seen(!it.ends_with('!'), it.ends_with('?'));
-        let endpoint = |text: &str| Endpoint {
-            target: match text.as_bytes()[0] {
-                b'4' => Target::Address([192, 0, 2, 1].into()),
-                _ => Target::Address(std::net::Ipv6Addr::LOCALHOST.into()),
-            },
-            weight: 1,
-            label: None,
-        };
-        let conditions = endpoints.split(',').map(condition).collect();
-        let mut pool = Pool::of(text, endpoints.split(',').map(endpoint).collect());
-        pool.weight = weight.parse().unwrap();
-        while let Some(mark) = marks.chars().next() {
-            let end = marks[1..].find(['@', ':', '#', '%', '^']).map_or(marks.len(), |it| it + 1);
-            let value = &marks[1..end];
-            match mark {
-                '@' => pool.at = Some(value.parse().unwrap()),
-                ':' => pool.serves = value.split('+').map(serves).collect(),
-                '#' => pool.tier = value.parse().unwrap(),
-                '%' => pool.trickle = value.parse().unwrap(),
-                _ => pool.fence = true,
-            }
-            marks = &marks[end..];
-        }
-        (pool, conditions)
-    }
-
-    fn serves(text: &str) -> Serves {
-        match text {
-            "*" => Serves::Any,
-            "EU" => Serves::Continent("EU".parse().unwrap()),
-            "64500" => Serves::Asn(64500),
-            _ if text.contains('/') => Serves::Prefix(text.parse().unwrap()),
-            _ if text.contains('-') => Serves::Subdivision(text.parse().unwrap()),
-            _ => Serves::Country(text.parse().unwrap()),
-        }
-    }
-
-    impl Case {
-        fn with(mut self, edit: impl FnOnce(&mut Self)) -> Self {
-            edit(&mut self);
-            self
-        }
-
-        fn decide(&self) -> Decision {
-            let costs = costs(&self.policy, &self.place, |_| None);
-            let class = Class::of(&self.policy, &self.place, &self.around, &costs);
-            choose(&self.policy, &class, &self.conditions, self.family, self.before.as_ref())
-                .decision
-        }
-
-        #[track_caller]
-        fn check(&self, expect: &str) {
-            let decision = self.decide();
-            let left = match decision.outcome {
-                Outcome::Draw(candidates) => {
-                    let sum: u64 = candidates.pools.iter().map(|it| it.weight).sum();
-                    assert_eq!(candidates.weight_sum, sum);
-                    let member = |it: &Member| format!("{}/{}", it.endpoint, it.ttl);
-                    let line = |it: &Candidate| {
-                        let members: Vec<_> = it.members.iter().map(member).collect();
-                        format!("{}={}:{}", it.pool, it.weight, members.join(","))
-                    };
-                    candidates.pools.iter().map(line).collect::<Vec<_>>().join(" ")
-                }
-                outcome => format!("{outcome:?}"),
-            };
-            assert_eq!(format!("{:?} {left}", decision.footing), expect);
-        }
-    }
-
-    #[test]
-    fn available_pools_keep_their_weights() {
-        let check = |pools, expect| case(pools).check(expect);
-        check("60=4 30=4 10=4", "Healthy 0=60:0/20 1=30:0/20 2=10:0/20");
-        check("60=4 30=4! 10=4", "Healthy 0=60:0/20 2=10:0/20");
-        check("60=4,4!,4 30=6", "Healthy 0=60:0/20,2/20");
-        check("60=4? 30=4", "Healthy 0=60:0/5 1=30:0/20");
-    }
-
-    #[test]
-    fn weight_zero_is_the_last_resort_of_its_tier() {
-        let check = |pools, expect| case(pools).check(expect);
-        check("0=4 30=4", "Healthy 1=30:0/20");
-        check("0=4 30=4!", "Healthy 0=1:0/20");
-        check("0=4 0=4", "Healthy 0=1:0/20 1=1:0/20");
-        check("0=4 30=4! 50=4#2", "Healthy 0=1:0/20");
-        // Failing open acts as if all were up, so the last resort is not needed.
-        check("0=4! 30=4!", "FailedOpen 1=30:0/5");
-    }
-
-    #[test]
-    fn nothing_left() {
-        let check = |all_down, expect| {
-            case("60=4! 30=4!,6").with(|it| it.policy.all_down = all_down).check(expect);
-        };
-        check(AllDown::ServeAll, "FailedOpen 0=60:0/5 1=30:0/5");
-        check(AllDown::Refuse, "Healthy NoReachableAuthority");
-        check(AllDown::Pool(1), "Fallback 1=30:0/5");
-        check(AllDown::LastGood, "FailedOpen 0=60:0/5 1=30:0/5");
-    }
-
-    #[test]
-    fn last_good_is_what_was_answered_while_something_was_up() {
-        let last_good = |it: &mut Case| it.policy.all_down = AllDown::LastGood;
-        let healthy = case("60=4 30=4!").with(last_good).decide();
-        let down = case("60=4! 30=4!").with(last_good).with(|it| it.before = Some(healthy));
-        down.check("LastGood 0=60:0/5");
-        // And it stays so, for as long as it lasts.
-        let still = down.decide();
-        case("60=4! 30=4!")
-            .with(last_good)
-            .with(|it| it.before = Some(still))
-            .check("LastGood 0=60:0/5");
-    }
-
-    #[test]
-    fn a_family_that_is_not_there_is_no_data() {
-        let check = |pools, all_down, family, expect| {
-            let edit = |it: &mut Case| (it.policy.all_down, it.family) = (all_down, family);
-            case(pools).with(edit).check(expect);
-        };
-        check("60=4! 30=4", AllDown::Refuse, Family::V6, "Healthy NoData");
-        check("60=4! 30=6!", AllDown::Pool(0), Family::V6, "Fallback NoDataFor(5)");
-        check("60=4", AllDown::ServeAll, Family::Name, "Healthy NoData");
-    }
-
-    #[test]
-    fn min_up_counts_the_whole_pool() {
-        let check = |pools, percent, expect| {
-            case(pools).with(|it| it.policy.min_up_percent = Some(percent)).check(expect);
-        };
-        check("60=4,4! 30=4", 50, "Healthy 0=60:0/20 1=30:0/20");
-        check("60=4,4! 30=4", 51, "Healthy 1=30:0/20");
-        check("60=4,6! 30=4", 51, "Healthy 1=30:0/20");
-    }
-
-    #[test]
-    fn the_most_specific_level_with_an_available_pool_wins() {
-        let client = |it: &mut Case| {
-            it.place = Place {
-                country: Some("DE".parse().unwrap()),
-                subdivision: Some("DE-BE".parse().unwrap()),
-                continent: Some("EU".parse().unwrap()),
-                asn: Some(64500),
-                at: None,
-            };
-            it.around = vec!["192.0.2.0/24".parse().unwrap(), "192.0.0.0/16".parse().unwrap()];
-        };
-        let check = |pools, expect| case(pools).with(client).check(expect);
-        check("1=4:* 2=4:EU 3=4:DE 4=4:DE-BE 5=4:64500", "Healthy 4=5:0/20");
-        check("1=4:* 2=4:EU 3=4:DE 4=4:DE-BE 5=4!:64500", "Healthy 3=4:0/20");
-        check("1=4:* 2=4:EU 3=4:DE 4=4!:DE-BE", "Healthy 2=3:0/20");
-        check("1=4:* 2=4:EU 3=4:FR", "Healthy 1=2:0/20");
-        check("1=4:* 3=4:FR+US", "Healthy 0=1:0/20");
-        check("1=4:64500 2=4:192.0.0.0/16 3=4:192.0.2.0/24", "Healthy 2=3:0/20");
-        check("1=4:64500 2=4:192.0.0.0/16 3=4!:192.0.2.0/24", "Healthy 1=2:0/20");
-        check("1=4:64500 3=4:198.51.100.0/24", "Healthy 0=1:0/20");
-        // At a wider level all that serve it are candidates, be they down at a narrower one or not.
-        check("1=4!:DE 2=4:DE+EU 3=4:EU", "Healthy 1=2:0/20");
-        check("1=4!:DE 2=4:EU 3=4:EU", "Healthy 1=2:0/20 2=3:0/20");
-        // Nobody serves the client: when all is down anyway, everybody does.
-        check("1=4:US 2=4:FR", "FailedOpen 0=1:0/5 1=2:0/5");
-    }
-
-    #[test]
-    fn clients_of_a_fence_go_nowhere_else() {
-        let german = |it: &mut Case| it.place.country = Some("DE".parse().unwrap());
-        let check = |pools, all_down, expect| {
-            case(pools).with(german).with(|it| it.policy.all_down = all_down).check(expect);
-        };
-        check("1=4:DE^ 2=4:*", AllDown::ServeAll, "Healthy 0=1:0/20");
-        check("1=4!:DE^ 2=4:*", AllDown::ServeAll, "FailedOpen 0=1:0/5");
-        check("1=4!:DE^ 2=4:*", AllDown::Refuse, "Healthy NoReachableAuthority");
-        check("1=4!:DE^ 2=4:*", AllDown::Pool(1), "Healthy NoReachableAuthority");
-        check("1=4!:DE^ 2=4:*", AllDown::Pool(0), "Fallback 0=1:0/5");
-        check("1=6:DE^ 2=4:*", AllDown::ServeAll, "Healthy NoData");
-        // Others are kept out of it.
-        let check = |pools, expect| case(pools).check(expect);
-        check("1=4:DE^ 2=4!:*", "FailedOpen 1=2:0/5");
-        check("1=4:DE^ 2=4!:FR", "FailedOpen 1=2:0/5");
-    }
-
-    #[test]
-    fn a_later_tier_waits_but_for_its_trickle() {
-        let check = |pools, expect| case(pools).check(expect);
-        check("1=4 2=4#2", "Healthy 0=1:0/20");
-        check("1=4! 2=4#2 3=4#3", "Healthy 1=2:0/20");
-        // Five percent of three is what it gets of three hundred.
-        check("1=4 2=4 7=4#2%500", "Healthy 0=9500:0/20 1=19000:0/20 2=1500:0/20");
-        check("1=4 2=4 7=4!#2%500", "Healthy 0=1:0/20 1=2:0/20");
-        check("1=4! 2=4! 7=4#2%500", "Healthy 2=7:0/20");
-    }
-
-    #[test]
-    fn dials_and_ramps_scale_weights_in_lowest_terms() {
-        let check = |pools, scaled: &[(u8, u8)], expect| {
-            let scale = |it: &mut Case| {
-                for (conditions, (dial, ramp)) in it.conditions.iter_mut().zip(scaled) {
-                    for it in conditions {
-                        (it.dial, it.ramp) = (*dial, *ramp);
-                    }
-                }
-            };
-            case(pools).with(scale).check(expect);
-        };
-        check("60=4 40=4", &[(100, 25)], "Healthy 0=60:0/20 1=160:0/20");
-        check("60=4 40=4", &[(1, 1)], "Healthy 0=60:0/20 1=400000:0/20");
-        check("60=4 40=4", &[(50, 100), (100, 50)], "Healthy 0=60:0/20 1=40:0/20");
-        check("60=4 40=4", &[(0, 5), (7, 5)], "Healthy 1=40:0/20");
-        // Five percent of a trickle of five percent, and never less than the least there is.
-        check("1=4 7=4#2%500", &[(100, 100), (100, 5)], "Healthy 0=9975:0/20 1=25:0/20");
-        check("1=4 7=4#2%1", &[(100, 100), (1, 5)], "Healthy 0=9999:0/20 1=1:0/20");
-        check("1=4 7=4#2%500", &[(100, 5), (100, 100)], "Healthy 0=9500:0/20 1=500:0/20");
-    }
-
-    #[test]
-    fn the_nearest_and_those_within_the_slack() {
-        let pools = "1=4@50,8 2=4@52,13 3=4@40,-74";
-        let at = |it: &mut Case| it.place.at = Some("50.1,8.7".parse().unwrap());
-        let by = |by, slack| move |it: &mut Case| (it.policy.by, it.policy.slack) = (by, slack);
-        let check = |pools, how: (By, Slack), expect| {
-            case(pools).with(at).with(by(how.0, how.1)).check(expect);
-        };
-        let none = Slack::Absolute(0);
-        check(pools, (By::Distance, none), "Healthy 0=1:0/20");
-        check(pools, (By::Distance, Slack::Absolute(500_000)), "Healthy 0=1:0/20 1=2:0/20");
-        check("1=4!@50,8 2=4@52,13 3=4@40,-74", (By::Distance, none), "Healthy 1=2:0/20");
-        // 51 km and 370 km are 14.4 ms and 19.9 ms.
-        check(pools, (By::Latency, none), "Healthy 0=1:0/20");
-        check(pools, (By::Latency, Slack::Absolute(5_000)), "Healthy 0=1:0/20");
-        check(pools, (By::Latency, Slack::Percent(40)), "Healthy 0=1:0/20 1=2:0/20");
-        // Where the client is not known, the stage passes everything on.
-        case(pools).with(by(By::Distance, none)).check("Healthy 0=1:0/20 1=2:0/20 2=3:0/20");
-        // A tier comes before what is near.
-        check("1=4@50,8#2 2=4@52,13 3=4@40,-74", (By::Distance, none), "Healthy 1=2:0/20");
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ mod streams;
 mod view;
 
 pub use budget::over_budget;
-pub use choose::{Choice, Stages, choose, enough_is_up};
+pub use choose::{Choice, Overflow, Stages, choose, enough_is_up};
 pub use class::{Class, ClassId, Level, LevelKind, Near, Way};
 pub use draw::Drawn;
 pub use outlook::{Lines, Outlook};

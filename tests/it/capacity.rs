@@ -19,7 +19,7 @@ use crate::{
     api::{call, run},
     failover::Region,
     process::{PATIENCE, free_address, until},
-    server::{Server, question},
+    server::{Server, question, question_of},
 };
 
 const QUESTIONS: u32 = 10_000;
@@ -86,12 +86,11 @@ impl World {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(self.server.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut packet = question("www.example.com.", RecordType::A);
-        if let Some([a, b, c]) = network {
-            packet[11] = 1;
-            // OPT (RFC 6891), with a client subnet (RFC 7871 section 6).
-            packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, a, b, c]);
-        }
+        let (name, rtype) = ("www.example.com.", RecordType::A);
+        let packet = match network {
+            Some(network) => question_of(name, rtype, network),
+            None => question(name, rtype),
+        };
         let mut counts = [0_u32; 3];
         let mut reply = [0; 512];
         for _ in 0..QUESTIONS {

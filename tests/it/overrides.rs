@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Answer, call, run},
     process::until,
-    server::{SLACK, Server},
+    server::{SLACK, Server, question_of},
 };
 
 const ZONE: &str = "
@@ -298,6 +298,61 @@ fn a_dial_is_a_share_of_the_normal_traffic() {
     world.soon("other.example.com.", &["192.0.2.20", "198.51.100.20"]);
     assert_eq!((dial(), world.get("overrides")["dials"].clone()), (100.into(), json!([])));
     assert_eq!(world.events("dial").len(), 3);
+}
+
+/// Where a region is all that clients would be sent to, a dial keeps that share of them there; the
+/// others go to the next nearest, or the next tier.
+#[test]
+fn a_dial_sends_the_others_on_to_their_next_choice() {
+    let file = "version: 1\nlisten: ['127.0.0.1:0']\nzones: zones/\ngeoip: []\n\
+                api: { listen: '127.0.0.1:0' }\n\
+                networks: { 203.0.113.0/24: { at: [52.5, 13.4] }, \
+                198.51.100.0/24: { at: [40.7, -74] } }\n\
+                regions: { us-east-1: { at: aws/us-east-1 }, eu-west-1: { at: aws/eu-west-1 } }\n";
+    let zone = "zone: example.com\nrecords:\n  '@': { NS: [ns1] }\n  ns1: { A: 192.0.2.53 }\n  \
+                near: { steer: { by: latency, pools: { us-east-1: { A: 192.0.2.1 }, \
+                eu-west-1: { A: 192.0.2.2 } } } }\n  \
+                standby: { steer: { pools: { us-east-1: { tier: 2, A: 192.0.2.1 }, \
+                eu-west-1: { A: 192.0.2.2 } } } }\n";
+    let files = [("evenkeel.yaml", file), ("zones/example.com.yaml", zone)];
+    let world = World::of(Server::start(&files));
+    let (german, american) = ([203, 0, 113], [198, 51, 100]);
+    // Percent of the answers to a network that `eu-west-1` has.
+    let share_of_eu = |name: &str, network: [u8; 3]| {
+        let packet = question_of(name, RecordType::A, network);
+        let ask = || world.server.ask_packet(&packet).answers[0].data.to_string() == "192.0.2.2";
+        (0..2000).filter(|_| ask()).count() / 20
+    };
+    assert_eq!(share_of_eu("near.example.com.", german), 100);
+    assert_eq!(share_of_eu("standby.example.com.", german), 100);
+    world.done("dial eu-west-1 40 --reason slowly");
+    let explained = || world.get("explain?name=near.example.com&client=203.0.113.7");
+    let near = || {
+        let explained = explained();
+        let stages = explained["stages"].as_array().unwrap().clone();
+        stages.into_iter().find(|it| it["stage"] == "near").unwrap()
+    };
+    let told = "; eu-west-1 keeps 40 % of its clients; the rest goes on to us-east-1";
+    until("the dial", || near()["why"].as_str().unwrap().ends_with(told));
+    // Of 2,000 the deviation is one percent.
+    for (name, network, expect) in [
+        ("near.example.com.", german, 35..46),
+        ("near.example.com.", american, 0..1),
+        ("standby.example.com.", german, 35..46),
+        ("standby.example.com.", american, 35..46),
+    ] {
+        let share = share_of_eu(name, network);
+        assert!(expect.contains(&share), "{name} {network:?}: {share}");
+    }
+    // Where nobody has its whole share, shares are relative to the largest.
+    world.done("dial us-east-1 80 --reason slowly");
+    until("both dials", || {
+        let candidates = explained()["candidates"].as_array().unwrap().clone();
+        let probability = |it: &Value| it["probability"].as_f64().unwrap();
+        candidates
+            .iter()
+            .any(|it| it["pool"] == "eu-west-1" && (probability(it) - 0.5).abs() < 1e-6)
+    });
 }
 
 #[test]

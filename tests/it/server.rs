@@ -166,10 +166,15 @@ impl Server {
     /// Asks one question over UDP.
     #[track_caller]
     pub(crate) fn ask(&self, name: &str, rtype: RecordType) -> Message {
+        self.ask_packet(&question(name, rtype))
+    }
+
+    /// What it answers to these bytes over UDP.
+    pub(crate) fn ask_packet(&self, packet: &[u8]) -> Message {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         socket.connect(self.address).expect("loopback can be reached");
         socket.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
-        socket.send(&question(name, rtype)).expect("loopback takes it");
+        socket.send(packet).expect("loopback takes it");
         let mut reply = [0; 4096];
         let len = socket.recv(&mut reply).expect("every question is answered");
         Message::from_vec(&reply[..len]).expect("a reply is DNS")
@@ -194,6 +199,15 @@ pub(crate) fn question(name: &str, rtype: RecordType) -> Vec<u8> {
     query.set_query_class(DNSClass::IN);
     message.add_query(query);
     message.to_vec().expect("a question can be encoded")
+}
+
+/// The bytes of a question that names the client's network.
+pub(crate) fn question_of(name: &str, rtype: RecordType, [a, b, c]: [u8; 3]) -> Vec<u8> {
+    let mut packet = question(name, rtype);
+    packet[11] = 1;
+    // OPT (RFC 6891), with a client subnet (RFC 7871 section 6).
+    packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, a, b, c]);
+    packet
 }
 
 /// The value of a field in a log line: `name=value`, up to the next field.

@@ -72,10 +72,22 @@ fn name(demand: f64, text: &str) -> Named {
 impl World {
     fn flows(&self) -> Vec<Flow<'_>> {
         let flow = |it: &'_ Named| {
-            let near = next_choice(&it.policy, &it.class, &it.among);
-            let weight = |pool: usize| f64::from(it.policy.pools[pool].weight.max(1));
-            let first = near.iter().map(|pool| (pool, weight(pool) * it.stands[pool].share));
-            first.collect::<Vec<_>>()
+            let (mut first, mut rest, mut among) = (Vec::new(), 1.0, it.among);
+            while 0.0 < rest {
+                let near = next_choice(&it.policy, &it.class, &among);
+                if near.is_empty() {
+                    break;
+                }
+                let share = |pool: usize| it.stands[pool].share;
+                let part =
+                    |pool: usize| f64::from(it.policy.pools[pool].weight.max(1)) * share(pool);
+                let sum: f64 = near.iter().map(part).sum();
+                let most = near.iter().map(share).fold(0.0, f64::max);
+                first.extend(near.iter().map(|pool| (pool, rest * most * part(pool) / sum)));
+                rest *= 1.0 - most;
+                among = among.filter(|pool| !near.contains(pool));
+            }
+            first
         };
         self.names
             .iter()

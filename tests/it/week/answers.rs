@@ -267,19 +267,19 @@ fn shares(policy: &Policy, known: &[Vec<Known>], family: Family) -> Shares {
         return Shares::new();
     };
     let dial = |pool: usize| known[pool].iter().map(|it| it.share).fold(0.0, f64::max);
-    let first = || pools.iter().copied().filter(|it| policy.pools[*it].tier == lowest);
-    let has_weight = first().any(|it| policy.pools[it].weight != 0);
-    let weight = |pool: usize| match policy.pools[pool].weight {
-        0 if has_weight => 0.0,
-        0 => dial(pool),
-        weight => f64::from(weight) * dial(pool),
-    };
-    let sum: f64 = first().map(weight).sum();
     let trickle = |pool: usize| f64::from(policy.pools[pool].trickle) / 10_000.0 * dial(pool);
     let later = || pools.iter().copied().filter(|it| policy.pools[*it].tier != lowest);
     let trickles: f64 = later().map(trickle).sum();
-    let near = first().map(|it| (it, weight(it) / sum * (1.0 - trickles)));
-    let all = near.chain(later().map(|it| (it, trickle(it))));
+    let mut all: BTreeMap<usize, f64> = later().map(|it| (it, trickle(it))).collect();
+    let mut left = 1.0 - trickles;
+    for (link, kept) in choices(policy, pools, dial) {
+        let weight = |it: usize| f64::from(policy.pools[it].weight.max(1)) * dial(it);
+        let sum: f64 = link.iter().map(|it| weight(*it)).sum();
+        for pool in link {
+            *all.entry(pool).or_default() += left * kept * weight(pool) / sum;
+        }
+        left *= 1.0 - kept;
+    }
     let members = |pool: usize| {
         let endpoints = (0..).zip(&known[pool]);
         let mut members = BTreeMap::new();
@@ -290,9 +290,34 @@ fn shares(policy: &Policy, known: &[Vec<Known>], family: Family) -> Shares {
         }
         members
     };
-    all.filter(|(_, share)| 0.0 < *share)
+    all.into_iter()
+        .filter(|(_, share)| 0.0 < *share)
         .map(|(pool, share)| (u16::try_from(pool).unwrap(), (share, members(pool))))
         .collect()
+}
+
+/// The choices of clients one after the other, of these pools, and the part of what comes to each that
+/// it keeps: its largest dial, over the largest of all.
+fn choices(
+    policy: &Policy,
+    mut pools: Vec<usize>,
+    dial: impl Fn(usize) -> f64,
+) -> Vec<(Vec<usize>, f64)> {
+    let mut choices = Vec::new();
+    while let Some(lowest) = pools.iter().map(|it| policy.pools[*it].tier).min() {
+        let tier = || pools.iter().copied().filter(|it| policy.pools[*it].tier == lowest);
+        let mut link: Vec<usize> = tier().filter(|it| policy.pools[*it].weight != 0).collect();
+        if link.is_empty() {
+            link = tier().collect();
+        }
+        pools.retain(|it| !link.contains(it));
+        let kept = link.iter().map(|it| dial(*it)).fold(0.0, f64::max);
+        choices.push((link, kept));
+    }
+    let most = choices.iter().map(|it| it.1).fold(0.0, f64::max);
+    let last = choices.iter().position(|it| most <= it.1).unwrap_or_default();
+    choices.truncate(last + 1);
+    choices.into_iter().map(|(link, kept)| (link, kept / most)).collect()
 }
 
 /// What a decision gives.
