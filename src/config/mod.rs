@@ -21,6 +21,7 @@ mod complaint;
 mod de;
 mod field;
 mod later;
+mod quick;
 pub mod samples;
 mod scalar;
 pub mod server;

@@ -13,11 +13,11 @@ use std::{borrow::Cow, collections::HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
-use super::{Place, Report};
+use super::{Place, Report, quick};
 use crate::limits::{YAML_ALIAS_NODES_MAX, YAML_DEPTH_MAX};
 
 /// A scalar, a list or a mapping, and where it begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node<'t> {
     /// From 1.
     pub line: u32,
@@ -28,7 +28,7 @@ pub struct Node<'t> {
 }
 
 /// What a node is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data<'t> {
     /// Text without quotes; empty where nothing was written.
     Plain(Cow<'t, str>),
@@ -71,6 +71,11 @@ impl<'t> Node<'t> {
 /// Reads a file; none when it could not be read to its end, and that has been complained of.
 #[must_use]
 pub fn parse<'t>(text: &'t str, file: u32, report: &Report) -> Option<Node<'t>> {
+    quick::parse(text).or_else(|| by_events(text, file, report))
+}
+
+/// Reads whatever YAML it is.
+pub(super) fn by_events<'t>(text: &'t str, file: u32, report: &Report) -> Option<Node<'t>> {
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder {
         text,
