@@ -24,24 +24,22 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    net::UdpSocket,
-    os::fd::AsFd,
     path::{Path, PathBuf},
     slice,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::{
     LOAD_CORE, Result, SERVER_CORE,
-    load::{Load, REPLY_WAIT, prepare, reply_to},
+    load::{Load, REPLY_WAIT, reply_to},
     median, option, pin,
     questions::{NETWORK, question, with_subnet},
+    schedule::{Asked, Between, ask},
     server::{REFLECTOR, Server, reflect},
 };
-use evenkeel::{clock, serve::batch::Batch};
-use hdrhistogram::Histogram;
+use evenkeel::clock;
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 5;
@@ -51,9 +49,6 @@ const SECONDS: u64 = 3;
 
 /// Zones beside the one that is asked, where zones are reloaded.
 const ZONES: usize = 1000;
-
-/// How long to wait for what is in flight at the end; what is not there then is lost.
-const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// From a reload that is served to the next change.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -205,7 +200,10 @@ fn measure(server: &Server, subject: &Subject, folder: &Path, plan: &Plan) -> Re
         let changes = subject.reloads.then(|| {
             scope.spawn(|| change(server, folder, &over).map_err(|error| error.to_string()))
         });
-        let asked = ask(server, subject, rate, plan.duration);
+        let end = clock::now() + plan.duration;
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        let is_over = |now| end <= now;
+        let asked = ask(&subject.load(), server.address, interval, Between::Spins, is_over);
         over.store(true, Relaxed);
         let reloads = changes.map(|it| it.join().expect("it does not panic")).transpose()?;
         let Asked { times, late, lost } = asked?;
@@ -213,68 +211,6 @@ fn measure(server: &Server, subject: &Subject, folder: &Path, plan: &Plan) -> Re
         let late = late.value_at_quantile(QUANTILES[JUDGED].1);
         Ok(Round { rate, times, late, lost, reloads: reloads.unwrap_or_default() })
     })
-}
-
-/// What became of questions, in nanoseconds after they were due.
-struct Asked {
-    times: Histogram<u64>,
-    /// When they were sent.
-    late: Histogram<u64>,
-    /// Those that were not answered.
-    lost: u64,
-}
-
-/// Asks at a rate, and notes how long after it was due each question was sent and answered.
-fn ask(server: &Server, subject: &Subject, rate: f64, duration: Duration) -> Result<Asked> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    prepare(&socket)?;
-    socket.connect(server.address)?;
-    socket.set_nonblocking(true)?;
-    let load = subject.load();
-    let mut batch = Batch::new();
-    let mut asked = Asked { times: Histogram::new(3)?, late: Histogram::new(3)?, lost: 0 };
-    let interval = Duration::from_secs_f64(1.0 / rate);
-    // By the id of the question, of which there are more than can be in flight.
-    let mut due: Vec<Option<Instant>> = vec![None; 1 << 16];
-    let mut question = subject.question.clone();
-    let begun = clock::now();
-    let (mut next, mut id) = (begun, 0_u16);
-    let mut in_flight = 0;
-    let end = begun + duration;
-    loop {
-        let now = clock::now();
-        if next < end && next <= now {
-            question[..2].copy_from_slice(&id.to_be_bytes());
-            socket.send(&question)?;
-            match due[usize::from(id)].replace(next) {
-                None => in_flight += 1,
-                // One that was not answered until its id comes again never will be.
-                Some(_) => asked.lost += 1,
-            }
-            asked.late.record(nanos(now - next))?;
-            (next, id) = (next + interval, id.wrapping_add(1));
-        }
-        let count = batch.receive(socket.as_fd())?;
-        let now = clock::now();
-        for idx in 0..count {
-            let reply = batch.slot(idx).question;
-            if !load.is_right(reply) {
-                return Err(format!("{}: a wrong reply: {reply:02x?}", subject.name).into());
-            }
-            let id = u16::from_be_bytes([reply[0], reply[1]]);
-            let time = due[usize::from(id)].take().ok_or("a reply without a question")?;
-            asked.times.record(nanos(now - time))?;
-            in_flight -= 1;
-        }
-        if end <= next && (in_flight == 0 || end + LAST_CALL <= now) {
-            asked.lost += in_flight;
-            return Ok(asked);
-        }
-    }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).expect("a measurement takes less than centuries")
 }
 
 // ---- Zones that change ----

@@ -109,6 +109,13 @@ pub const YAML_DEPTH_MAX: usize = 32;
 /// does not become a large tree.
 pub const YAML_ALIAS_NODES_MAX: usize = 1 << 16;
 
+/// Octets of a zone file that are read at once where it is long: the tree of the whole would take
+/// more memory than the zone.
+pub const ZONE_PIECE_LEN: usize = 256 << 10;
+
+/// Pieces that are read before they are compiled. At the limit reading waits.
+pub const ZONE_PIECES_WAITING_MAX: usize = 4;
+
 /// Symbolic links that are followed from one file to where it really lies, as in the kernel; a
 /// change of a further one is not noticed.
 pub const LINKS_MAX: usize = 40;
@@ -363,6 +370,9 @@ pub const RAMP_STEPS_MAX: usize = 20;
 /// The shortest step of a ramp: how often it is looked whether one is over
 /// ([`SNAPSHOTS_SWEEP_EVERY`]).
 pub const RAMP_EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// Names that are decided together from which on it is worth while to look which of them are alike.
+pub const LIKES_NAMES_MIN: usize = 64;
 
 /// Octets of what an operator says of an override or a dial.
 pub const OPERATOR_TEXT_LEN_MAX: usize = 1024;

@@ -17,6 +17,7 @@
 
 pub(crate) mod load;
 pub(crate) mod questions;
+pub(crate) mod schedule;
 pub(crate) mod server;
 
 use std::error::Error;

@@ -140,7 +140,7 @@ pub(crate) fn cpu_ns(process: &Child) -> Result<u64> {
 }
 
 /// A process and those that descend from it.
-fn family(process: u32) -> Result<Vec<u32>> {
+pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let Ok(id) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };

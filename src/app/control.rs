@@ -27,7 +27,7 @@ use super::{
 use crate::{
     api::Request,
     clock,
-    compile::{self, Atlas, Plan},
+    compile::{self, Loaded, Memory, Plan},
     config::Complaint,
     health::{Blinded, News, Prober, Sight, Verdict},
     limits::{
@@ -53,15 +53,15 @@ pub(super) enum End {
 pub(super) struct Control {
     /// The server file.
     pub(super) config: PathBuf,
-    /// What was read of places.
-    pub(super) atlas: Arc<Atlas>,
+    /// What is remembered of the files.
+    pub(super) memory: Arc<Memory>,
     pub(super) state: State,
     pub(super) publisher: Publisher,
     pub(super) prober: Prober,
     pub(super) serving: Serving,
     pub(super) watch: Watch,
     /// The sources as they were when they were last read, with whatever result.
-    pub(super) seen: Fingerprint,
+    pub(super) seen: Arc<Fingerprint>,
     pub(super) keeping: Keeping,
     /// The reload under way.
     pub(super) reload: Option<JoinHandle<Read>>,
@@ -256,16 +256,16 @@ impl Control {
             return;
         }
         self.callers = std::mem::take(&mut self.callers_next);
-        let (config, seen) = (self.config.clone(), self.seen.clone());
-        let atlas = Arc::clone(&self.atlas);
+        let (config, seen) = (self.config.clone(), Arc::clone(&self.seen));
+        let memory = Arc::clone(&self.memory);
         self.reload = Some(tokio::task::spawn_blocking(move || {
             if !forced && seen.holds() {
                 return Read::Same;
             }
             let began = clock::wall();
-            let (loaded, sources) = compile::load_with(&config, &atlas, began);
-            let seen = Fingerprint::of(&sources, began);
-            match loaded {
+            let Loaded { plan, sources } = compile::load_with(&config, &memory, began);
+            let seen = Fingerprint::of(sources, began);
+            match plan {
                 Ok(plan) => Read::Good(Box::new(plan), seen),
                 Err(complaints) => Read::Bad(complaints.as_slice().to_vec(), seen),
             }
@@ -305,10 +305,10 @@ impl Control {
     /// Waits for changes of what was read: also of files with mistakes, which are about to be
     /// mended.
     fn follow(&mut self, seen: Fingerprint) {
-        self.watch.follow(&seen.sources());
+        self.watch.follow(seen.folders());
         // What changed between the reading and the watching went by unseen.
         self.watch.look_again();
-        self.seen = seen;
+        self.seen = Arc::new(seen);
     }
 
     /// Goes over to a new plan, unless that takes what only a new process can have.

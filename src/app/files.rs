@@ -16,9 +16,8 @@
 //! Not here: what is read (`compile`).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -35,66 +34,44 @@ use tokio::{
 
 use crate::{
     clock,
+    compile::{Looked, Mark},
     limits::{LINKS_MAX, RELOAD_SETTLE, RELOAD_SETTLE_MAX},
 };
 
 /// What tells one state of the sources from another, short of reading them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Fingerprint {
-    sources: BTreeMap<PathBuf, Mark>,
+    marks: Vec<(Arc<Path>, Mark)>,
     /// Whether a file was changed while it was read, so that what was read may be older.
     doubtful: bool,
-}
-
-/// What tells one state of a file or a folder from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Mark {
-    File { inode: u64, len: u64, modified: Option<SystemTime> },
-    Folder(BTreeSet<PathBuf>),
-    Missing,
+    /// Those whose entries decide what the sources are.
+    folders: BTreeSet<PathBuf>,
 }
 
 impl Fingerprint {
     /// The state of `sources`, which are read from `began` on.
-    pub(super) fn of(sources: &[PathBuf], began: SystemTime) -> Self {
-        let sources: BTreeMap<_, _> =
-            sources.iter().map(|path| (path.clone(), Mark::of(path))).collect();
+    pub(super) fn of(sources: Vec<Looked>, began: SystemTime) -> Self {
+        let folders = folders_of(&sources);
+        let mark = |Looked { path, mark, .. }: Looked| {
+            let mark = mark.unwrap_or_else(|| Mark::of(&path));
+            (path, mark)
+        };
+        let marks: Vec<_> = sources.into_iter().map(mark).collect();
         let now = clock::wall();
-        let doubtful = sources.values().any(|mark| match mark {
-            Mark::File { modified: Some(at), .. } => began <= *at && *at <= now,
-            _ => false,
-        });
-        Self { sources, doubtful }
+        let is_new = |mark: &Mark| mark.modified().is_some_and(|at| began <= at && at <= now);
+        let doubtful = marks.iter().any(|(_, mark)| is_new(mark));
+        Self { marks, doubtful, folders }
     }
 
     /// Whether what was read is what the sources hold.
     pub(super) fn holds(&self) -> bool {
-        !self.doubtful && self.sources.iter().all(|(path, mark)| *mark == Mark::of(path))
+        !self.doubtful && self.marks.iter().all(|(path, mark)| *mark == Mark::of(path))
     }
 
-    /// What it is of.
-    pub(super) fn sources(&self) -> Vec<PathBuf> {
-        self.sources.keys().cloned().collect()
+    /// The folders whose entries decide what the sources are.
+    pub(super) fn folders(&self) -> &BTreeSet<PathBuf> {
+        &self.folders
     }
-}
-
-impl Mark {
-    fn of(path: &Path) -> Self {
-        if let Ok(entries) = fs::read_dir(path) {
-            let names = entries.flatten().map(|entry| PathBuf::from(entry.file_name()));
-            return Self::Folder(names.filter(|name| !is_by_product(name)).collect());
-        }
-        match fs::metadata(path) {
-            Ok(it) => Self::File { inode: it.ino(), len: it.len(), modified: it.modified().ok() },
-            Err(_) => Self::Missing,
-        }
-    }
-}
-
-/// Whether an editor leaves such a file beside the one that is edited.
-fn is_by_product(name: &Path) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with('.') || name.ends_with('~')
 }
 
 /// The watch over the folders that the sources lie in.
@@ -106,8 +83,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch, and gives a message whenever the sources may have changed and settled.
-    pub(super) fn begin(sources: &[PathBuf]) -> (Self, mpsc::Receiver<()>) {
+    /// Begins to watch, and gives a message whenever something in these folders may have changed and
+    /// settled.
+    pub(super) fn begin(folders: &BTreeSet<PathBuf>) -> (Self, mpsc::Receiver<()>) {
         let touched = Arc::new(Notify::new());
         let (changes_in, changes) = mpsc::channel(1);
         tokio::spawn(settle(Arc::clone(&touched), changes_in));
@@ -122,27 +100,26 @@ impl Watch {
             .inspect_err(|error| tracing::warn!(%error, "files are not watched; use SIGHUP"))
             .ok();
         let mut watch = Self { watcher, folders: BTreeSet::new(), touched };
-        watch.follow(sources);
+        watch.follow(folders);
         (watch, changes)
     }
 
-    /// Watches the folders of these sources and no others.
-    pub(super) fn follow(&mut self, sources: &[PathBuf]) {
+    /// Watches these folders and no others.
+    pub(super) fn follow(&mut self, folders: &BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        let folders = folders_of(sources);
-        for gone in self.folders.difference(&folders) {
+        for gone in self.folders.difference(folders) {
             // A folder that was removed is not watched any more either.
             let _ = watcher.unwatch(gone);
         }
         // A folder that was removed and made again under its name is another one, so that those
         // that stay are asked for again as well.
-        for folder in &folders {
+        for folder in folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 let folder = folder.display();
                 tracing::warn!(%folder, %error, "a folder is not watched; use SIGHUP");
             }
         }
-        self.folders = folders;
+        self.folders.clone_from(folders);
     }
 
     /// Gives a message as if something had happened.
@@ -162,13 +139,22 @@ fn alters(event: &notify::Event) -> bool {
 
 /// The folders whose entries decide what the sources are: those that hold them or a link on the way
 /// to them, and the folders among them.
-fn folders_of(sources: &[PathBuf]) -> BTreeSet<PathBuf> {
+fn folders_of(sources: &[Looked]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
-    for source in sources {
+    // Files that are no links themselves and lie in one folder have the same way to them: it is
+    // walked once.
+    let mut walked: Option<&Path> = None;
+    for Looked { path: source, is_plain, .. } in sources {
+        let folder = source.parent().filter(|_| *is_plain);
+        let is_walked = |it: &Path| walked.is_some_and(|at| at.as_os_str() == it.as_os_str());
+        if folder.is_some_and(is_walked) {
+            continue;
+        }
+        walked = folder;
         if source.is_dir() {
             folders.insert(real(source));
         }
-        let mut path = source.clone();
+        let mut path = source.to_path_buf();
         for _ in 0..LINKS_MAX {
             folders.insert(real(path.parent().unwrap_or(&path)));
             // Whoever puts another link in its place (`current`, the `..data` of a Kubernetes
@@ -226,9 +212,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         fs::write(&file, "one").unwrap();
-        let sources = [folder.path().to_owned(), file.clone()];
         let check = |change: &dyn Fn(), expect: bool| {
-            let before = Fingerprint::of(&sources, clock::wall() + Duration::from_secs(1));
+            let sources = vec![Looked::at(folder.path()), Looked::at(file.as_path())];
+            let before = Fingerprint::of(sources, clock::wall() + Duration::from_secs(1));
             change();
             assert_eq!(before.holds(), expect);
         };
@@ -259,7 +245,7 @@ mod tests {
         std::os::unix::fs::symlink("releases/1", at("current")).unwrap();
         let check = |source: &str, expect: &[&str]| {
             let expect: BTreeSet<_> = expect.iter().map(|it| real(&at(it))).collect();
-            assert_eq!(folders_of(&[at(source)]), expect, "{source}");
+            assert_eq!(folders_of(&[Looked::at(at(source))]), expect, "{source}");
         };
         check("current/a.yaml", &["", "releases/1", "releases/1/..one"]);
         check("releases/1/..one/a.yaml", &["releases/1/..one"]);
@@ -274,9 +260,10 @@ mod tests {
         let file = folder.path().join("a.yaml");
         fs::write(&file, "one").unwrap();
         let modified = fs::metadata(&file).unwrap().modified().unwrap();
-        let doubtful = |began| Fingerprint::of(std::slice::from_ref(&file), began).doubtful;
+        let of = |began| Fingerprint::of(vec![Looked::at(file.as_path())], began);
+        let doubtful = |began| of(began).doubtful;
         assert!(doubtful(modified));
-        assert!(!Fingerprint::of(std::slice::from_ref(&file), modified).holds());
+        assert!(!of(modified).holds());
         assert!(!doubtful(modified + Duration::from_millis(1)));
     }
 
@@ -285,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         fs::write(&file, "one").unwrap();
-        let (_watch, mut changes) = Watch::begin(std::slice::from_ref(&file));
+        let (_watch, mut changes) = Watch::begin(&folders_of(&[Looked::at(file.as_path())]));
         fs::read(&file).unwrap();
         let quiet = tokio::time::timeout(RELOAD_SETTLE * 3, changes.recv()).await;
         assert!(quiet.is_err(), "reading is no change");

@@ -47,7 +47,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     api::Api,
     clock,
-    compile::{self, Atlas, Plan, Settings},
+    compile::{self, Loaded, Memory, Plan, Settings},
     health::{self, Prober},
     limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
     serve::{Serving, Sockets, TcpLimits},
@@ -89,10 +89,10 @@ fn log_to_stderr() {
 /// Starts everything and stays until the end. An error is what keeps the server from starting.
 fn run(config: &Path, takes_over: bool) -> Result<ExitCode, String> {
     let began = clock::wall();
-    let atlas = Arc::<Atlas>::default();
-    let (plan, _) = compile::load_with(config, &atlas, began);
+    let memory = Arc::<Memory>::default();
+    let Loaded { plan, sources } = compile::load_with(config, &memory, began);
     let plan = plan.map_err(|complaints| complaints.to_text())?;
-    let seen = Fingerprint::of(&plan.sources, began);
+    let seen = Arc::new(Fingerprint::of(sources, began));
     raise_open_files();
     let called = if takes_over { takeover::call(&plan.settings)? } else { None };
     let (host, given) = called.unzip();
@@ -105,7 +105,7 @@ fn run(config: &Path, takes_over: bool) -> Result<ExitCode, String> {
         user::become_user(name)?;
     }
     let runtime = runtime().map_err(no_threads)?;
-    let end = runtime.block_on(live(config, atlas, plan, seen, ground));
+    let end = runtime.block_on(live(config, memory, plan, seen, ground));
     // What still runs (a drain that was cut short, a name that is looked up) is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);
     end.map(|end| match end {
@@ -138,9 +138,9 @@ impl Ground {
 /// From the first answer to the end.
 async fn live(
     config: &Path,
-    atlas: Arc<Atlas>,
+    memory: Arc<Memory>,
     plan: Plan,
-    seen: Fingerprint,
+    seen: Arc<Fingerprint>,
     ground: Ground,
 ) -> Result<End, String> {
     let Ground { host, taken, sockets, door, bells } = ground;
@@ -168,7 +168,7 @@ async fn live(
     prober.set(effects.probes.unwrap_or_default(), state.plan().settings.sanity.clone());
     let keeping = Keeping::begin(store, journal, &state);
     keeping.tell_untold(inherited.untold);
-    let (watch, changes) = Watch::begin(&state.plan().sources);
+    let (watch, changes) = Watch::begin(seen.folders());
     // What changed between the reading and the watching went by unseen.
     watch.look_again();
     let (ready, readiness) = watch::channel(false);
@@ -184,7 +184,7 @@ async fn live(
     bells.listen(&visitors_in);
     let control = Control {
         config: config.to_owned(),
-        atlas,
+        memory,
         state,
         publisher,
         prober,

@@ -11,9 +11,12 @@
 //!
 //! Not here: what an alias gives (`answer`), and who is decided anew after whom (`state`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::{PlannedZone, World};
+use super::{PlannedZone, shelf::Compiled};
 use crate::{
     config::{Place, Report, list},
     limits::ALIAS_DEPTH_MAX,
@@ -22,7 +25,7 @@ use crate::{
 };
 
 /// A pool that is another name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Alias {
     /// Where the file says it.
     pub(super) place: Place,
@@ -56,35 +59,51 @@ enum Wrong {
 }
 
 /// Complains of the aliases that lead nowhere or too far.
-pub(super) fn check(zones: &[PlannedZone], world: &World<'_>) {
-    let by_apex: HashMap<&Name, &PlannedZone> =
-        zones.iter().map(|it| (it.zone.apex(), it)).collect();
+pub(super) fn check(
+    files: &[(Arc<Compiled>, u32)],
+    apexes: &HashMap<&Name, Place>,
+    report: &Report,
+) {
+    if files.iter().all(|(file, _)| file.aliases.is_empty()) {
+        return;
+    }
+    let zones = files.iter().filter_map(|(it, _)| it.zone.as_deref());
+    let zones = Zones { apexes, by_apex: zones.map(|it| (it.zone.apex(), it)).collect() };
     let mut leads = Leads::new();
-    for alias in &world.aliases {
-        match at(&alias.target, &by_apex, world) {
-            At::Steered(owner) => {
-                leads.entry(&alias.owner).or_default().push((alias.place, owner));
+    for (file, number) in files {
+        for alias in &file.aliases {
+            let place = Place { file: number + alias.place.file, ..alias.place };
+            match at(&alias.target, &zones) {
+                At::Steered(owner) => {
+                    leads.entry(&alias.owner).or_default().push((place, owner));
+                }
+                At::Fixed | At::Unknown => {}
+                At::Wrong(wrong) => not_there(report, apexes, place, &alias.target, &wrong),
             }
-            At::Fixed | At::Unknown => {}
-            At::Wrong(wrong) => not_there(world, alias, &wrong),
         }
     }
     let heights = heights(&leads);
-    find_loops(&leads, &heights, world.report);
+    find_loops(&leads, &heights, report);
     for (owner, height) in &heights {
         // Who leads to these is too far away as well, and put right with them.
         if *height == ALIAS_DEPTH_MAX + 1 {
-            too_far(world.report, owner, &leads, &heights);
+            too_far(report, owner, &leads, &heights);
         }
     }
 }
 
-fn at<'z>(target: &Name, by_apex: &HashMap<&Name, &'z PlannedZone>, world: &World<'_>) -> At<'z> {
+/// The zones by their apexes, and those of which the apex alone is known.
+struct Zones<'z> {
+    apexes: &'z HashMap<&'z Name, Place>,
+    by_apex: HashMap<&'z Name, &'z PlannedZone>,
+}
+
+fn at<'z>(target: &Name, zones: &Zones<'z>) -> At<'z> {
     let mut around = std::iter::successors(Some(target.clone()), Name::parent);
-    let Some(apex) = around.find(|it| world.apexes.contains_key(it)) else {
+    let Some(apex) = around.find(|it| zones.apexes.contains_key(it)) else {
         return At::Wrong(Wrong::NoZone);
     };
-    let Some(planned) = by_apex.get(&apex) else { return At::Unknown };
+    let Some(planned) = zones.by_apex.get(&apex) else { return At::Unknown };
     let mut folded = Folded::default();
     folded.fold(target.as_wire()).expect("a name is valid");
     let zone: &Zone = &planned.zone;
@@ -153,11 +172,16 @@ fn find_loops(leads: &Leads<'_>, heights: &HashMap<&Name, usize>, report: &Repor
 
 // ---- Complaints ----
 
-fn not_there(world: &World<'_>, alias: &Alias, wrong: &Wrong) {
-    let Alias { place, target, .. } = alias;
+fn not_there(
+    report: &Report,
+    apexes: &HashMap<&Name, Place>,
+    place: Place,
+    target: &Name,
+    wrong: &Wrong,
+) {
     let (message, hint) = match wrong {
         Wrong::NoZone => {
-            let mut apexes: Vec<String> = world.apexes.keys().map(ToString::to_string).collect();
+            let mut apexes: Vec<String> = apexes.keys().map(ToString::to_string).collect();
             apexes.sort();
             let apexes = list(apexes.iter().map(String::as_str));
             (
@@ -186,7 +210,7 @@ fn not_there(world: &World<'_>, alias: &Alias, wrong: &Wrong) {
             "an alias is answered by this one; name a name of its own zones".to_owned(),
         ),
     };
-    world.report.say(*place, message, hint);
+    report.say(place, message, hint);
 }
 
 fn is_loop(report: &Report, path: &[(Place, &Name)]) {

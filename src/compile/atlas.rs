@@ -15,27 +15,23 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use super::{
     geoip,
-    source::{read_octets, source_error},
+    source::{TIME_GRAIN, read_octets, source_error},
 };
 use crate::{
     config::{Field, Place, Report},
     geo::{Geo, Networks},
 };
 
-/// By how much the time of a file may be before the time at which it was changed: file systems look
-/// at the clock a hundred times a second or more often.
-const TIME_GRAIN: Duration = Duration::from_millis(100);
-
 static INSIDE: LazyLock<Arc<Geo>> = LazyLock::new(|| Arc::new(geoip::embedded()));
 
 /// What was drawn last, for whoever reads the files again and again.
 #[derive(Debug, Default)]
-pub struct Atlas {
+pub(super) struct Atlas {
     /// What these files say.
     files: Mutex<Option<(Vec<Mark>, Arc<Geo>)>>,
     whole: Mutex<Option<Whole>>,
@@ -189,6 +185,7 @@ fn refuse(report: &Report, place: Place, path: &Path, reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const BEGAN_LATER: Duration = Duration::from_hours(1);
 

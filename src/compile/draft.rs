@@ -54,7 +54,8 @@ pub(super) struct Draft<'r> {
     report: &'r Report,
     /// How many complaints there were before.
     complaints_before: usize,
-    table: HashTable<OwnerIdx>,
+    /// Each with the hash of its name, so that a table that grows need not look at names.
+    table: HashTable<(u64, OwnerIdx)>,
     owners: Vec<Owner>,
     records: Vec<Record>,
     data: Vec<u8>,
@@ -86,14 +87,13 @@ impl<'r> Draft<'r> {
     pub(super) fn owner(&mut self, name: Name, place: Place) -> (OwnerIdx, Option<Place>) {
         let hash = name::hash(name.as_wire());
         let owners = &mut self.owners;
-        let known = self.table.find(hash, |it| owners[*it as usize].name == name);
-        if let Some(idx) = known {
+        let known = self.table.find(hash, |(_, it)| owners[*it as usize].name == name);
+        if let Some((_, idx)) = known {
             return (*idx, Some(owners[*idx as usize].place));
         }
         let idx = u32::try_from(owners.len()).expect("a name takes more than an octet of memory");
         owners.push(Owner { name, place });
-        let rehash = |it: &OwnerIdx| name::hash(owners[*it as usize].name.as_wire());
-        self.table.insert_unique(hash, idx, rehash);
+        self.table.insert_unique(hash, (hash, idx), |(hash, _)| *hash);
         (idx, None)
     }
 
@@ -148,6 +148,7 @@ impl<'r> Draft<'r> {
 
     fn build(self) -> PlannedZone {
         let mut builder = zone::Builder::new(self.apex);
+        builder.reserve(self.owners.len(), self.records.len(), self.data.len());
         for record in &self.records {
             let owner = &self.owners[record.owner as usize].name;
             builder.record(owner, record.rtype, record.ttl, &self.data[record.data.clone()]);
@@ -161,11 +162,11 @@ impl<'r> Draft<'r> {
     }
 
     fn find(&self, wire: &[u8]) -> Option<OwnerIdx> {
-        let same = |it: &OwnerIdx| self.owners[*it as usize].name.as_wire() == wire;
-        self.table.find(name::hash(wire), same).copied()
+        let same = |(_, it): &(u64, OwnerIdx)| self.owners[*it as usize].name.as_wire() == wire;
+        self.table.find(name::hash(wire), same).map(|(_, it)| *it)
     }
 
-    fn name(&self, owner: OwnerIdx) -> &Name {
+    pub(super) fn name(&self, owner: OwnerIdx) -> &Name {
         &self.owners[owner as usize].name
     }
 

@@ -122,7 +122,7 @@ impl Reader<'_, '_> {
             return self.world.too_deep(file.place);
         }
         let path = source.path.parent().map_or_else(Default::default, |it| it.join(&*file.text));
-        self.world.sources.push(path.clone());
+        self.world.includes.push(path.clone());
         if let Some(source) = Source::read(&path, file.place, self.world.report) {
             self.file(&source, origin, depth + 1);
         }
@@ -202,7 +202,7 @@ impl Reader<'_, '_> {
                 self.stopped = true;
                 return self.world.no_soa(place);
             }
-            self.world.add_apex(name, place);
+            self.world.apex = Some((name.clone(), place));
             self.draft.insert(Draft::new(name.clone(), place, self.world.report))
         };
         if !name.is_at_or_below(draft.apex()) {

@@ -8,9 +8,9 @@
 //! ```text
 //!   server file --server--> settings, regions, checks, networks
 //!                                    \                      \
-//!   *.yaml --yaml---> records, steer --draft--> zone::Builder --aliases--> Plan
-//!   *.zone --master-> records       /                                     /
-//!   *.mmdb --geoip--> atlas ---------------------------------------------'
+//!   *.yaml --yaml---> records, steer --draft--> zone::Builder --shelf--> aliases --> Plan
+//!   *.zone --master-> records       /                                               /
+//!   *.mmdb --geoip--> atlas -------------------------------------------------------'
 //! ```
 //!
 //! Not here: how YAML becomes values (`config`), and what the plan is used for (`state`).
@@ -29,20 +29,21 @@ mod places;
 mod ramp;
 mod rdata;
 mod server;
+mod shelf;
 mod source;
 mod steer;
 mod webhooks;
 mod words;
 mod yaml;
 
-pub use atlas::Atlas;
+pub use source::{Looked, Mark};
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -54,7 +55,9 @@ use crate::{
     wire::{Name, Rtype},
     zone::Zone,
 };
-use source::{Source, source_error};
+use atlas::Atlas;
+use shelf::{Compiled, Context, Shelf, Stocked};
+use source::Source;
 pub use webhooks::{EventKind, Secret, Webhook};
 
 /// Everything that the files say.
@@ -63,7 +66,7 @@ pub struct Plan {
     /// What concerns the process and not the zones.
     pub settings: Settings,
     /// The zones, each apex once.
-    pub zones: Vec<PlannedZone>,
+    pub zones: Vec<Arc<PlannedZone>>,
     /// What is known of addresses: the operator's networks over the files.
     pub geo: Arc<Geo>,
     /// The regions that are declared, in the order of the file.
@@ -145,7 +148,7 @@ impl Default for LatencySettings {
 }
 
 /// A zone and the steered names in it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PlannedZone {
     /// The records.
     pub zone: Arc<Zone>,
@@ -154,7 +157,7 @@ pub struct PlannedZone {
 }
 
 /// A steered name, and the probes of its endpoints.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PlannedName {
     /// The name.
     pub owner: Name,
@@ -164,6 +167,22 @@ pub struct PlannedName {
     pub probes: Vec<Vec<Tree>>,
 }
 
+/// What is remembered from one reading of the files to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    atlas: Atlas,
+    shelf: Mutex<Shelf>,
+}
+
+/// What reading the files came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What they say, or everything that is wrong with them.
+    pub plan: Result<Plan, Complaints>,
+    /// What was read or looked for, good or bad: who mends a file wants it read again.
+    pub sources: Vec<Looked>,
+}
+
 /// Reads the server file and all that it refers to.
 ///
 /// # Errors
@@ -171,100 +190,131 @@ pub struct PlannedName {
 /// Says everything that is wrong with any of the files.
 pub fn load(path: &Path) -> Result<Plan, Complaints> {
     // Read at no known time, nothing is remembered, and nobody would ask for it.
-    load_with(path, &Atlas::default(), SystemTime::UNIX_EPOCH).0
+    load_with(path, &Memory::default(), SystemTime::UNIX_EPOCH).plan
 }
 
-/// The same for whoever does it again and again: what an atlas remembers is not read anew. `began`
-/// is now. Says also what was read or looked for, good or bad: who mends a file wants it read again.
-pub fn load_with(
-    path: &Path,
-    atlas: &Atlas,
-    began: SystemTime,
-) -> (Result<Plan, Complaints>, Vec<PathBuf>) {
-    let report = Report::default();
-    let mut sources = vec![path.to_owned()];
-    let plan = plan(path, atlas, began, &report, &mut sources);
-    let loaded = match (report.finish(), plan) {
-        (Some(complaints), _) => Err(complaints),
-        (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
-    };
-    (loaded, sources)
-}
-
-fn plan(
-    path: &Path,
-    atlas: &Atlas,
-    began: SystemTime,
-    report: &Report,
-    sources: &mut Vec<PathBuf>,
-) -> Option<Plan> {
-    let source = Source::first(path, report)?;
-    let server = server::read(&source, report, sources)?;
-    let declared = server.regions.iter().map(|it| it.name.as_str().into()).collect();
-    let capacity = |it: &places::Region| Some((it.name.as_str().into(), it.capacity?));
-    let capacities = server.regions.iter().filter_map(capacity).collect();
-    let mut world = World {
-        report,
-        regions: server.regions,
-        checks: server.checks,
-        ramp: server.ramp,
-        probes: checks::Probes::default(),
-        sources,
-        apexes: HashMap::new(),
-        aliases: Vec::new(),
-    };
-    let mut zones = Vec::with_capacity(server.zone_files.len());
-    for (path, place) in server.zone_files {
-        world.sources.push(path.clone());
-        let Some(source) = Source::read(&path, place, report) else { continue };
-        let zone = match path.extension() {
-            Some(extension) if extension == "zone" => master::read(&source, &mut world),
-            _ => yaml::read(&source, &mut world),
+/// The same for whoever does it again and again: what is remembered is not read anew. `began` is now.
+pub fn load_with(path: &Path, memory: &Memory, began: SystemTime) -> Loaded {
+    let mut shelf = memory.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let report = Report::default();
+        let mut reading = Reading { report: &report, sources: Vec::new(), kept: Vec::new() };
+        let plan = reading.plan(path, &memory.atlas, &mut shelf, began);
+        let Reading { sources, kept, .. } = reading;
+        // To show a line of a file, it has to be read. Then nothing is kept, and the next turn is
+        // the last.
+        if report.concerns(|file| kept.binary_search(&file).is_ok()) {
+            *shelf = Shelf::default();
+            continue;
+        }
+        let plan = match (report.finish(), plan) {
+            (Some(complaints), _) => Err(complaints),
+            (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
         };
-        zones.extend(zone);
+        return Loaded { plan, sources };
     }
-    aliases::check(&zones, &world);
-    let World { probes, sources, .. } = world;
-    let sources = sources.clone();
-    let base = atlas.base(&server.geoip, began, report)?;
-    if report.count() != 0 {
-        return None;
-    }
-    let geo = atlas.with_networks(&base, server.networks);
-    Some(Plan {
-        settings: server.settings,
-        zones,
-        geo,
-        regions: declared,
-        capacities,
-        probes: probes.specs,
-        checks: probes.names,
-        sources,
-    })
 }
 
-/// What the zone files are read against.
+/// All files, on the way to a plan.
+struct Reading<'r> {
+    report: &'r Report,
+    sources: Vec<Looked>,
+    /// The files of which the report knows the name alone, in order.
+    kept: Vec<u32>,
+}
+
+impl Reading<'_> {
+    fn plan(
+        &mut self,
+        path: &Path,
+        atlas: &Atlas,
+        memory: &mut Shelf,
+        began: SystemTime,
+    ) -> Option<Plan> {
+        let report = self.report;
+        let mut sources = vec![path.to_owned()];
+        let server = Source::first(path, report).and_then(|source| {
+            // The other files are looked at afterwards.
+            server::read(&source, report, &mut sources)
+        });
+        self.sources = sources.into_iter().map(Looked::at).collect();
+        let server = server?;
+        self.sources.extend(server.folders);
+        let declared = server.regions.iter().map(|it| it.name.as_str().into()).collect();
+        let capacity = |it: &places::Region| Some((it.name.as_str().into(), it.capacity?));
+        let capacities = server.regions.iter().filter_map(capacity).collect();
+        let context = Context { regions: server.regions, checks: server.checks, ramp: server.ramp };
+        let Stocked { mut files, kept, sources } =
+            memory.stock(server.zone_files, context, began, report);
+        self.sources.extend(sources);
+        self.kept = kept;
+        let apexes = apexes(&files, report);
+        aliases::check(&files, &apexes, report);
+        drop(apexes);
+        let base = atlas.base(&server.geoip, began, report)?;
+        if report.count() != 0 {
+            return None;
+        }
+        let geo = atlas.with_networks(&base, server.networks);
+        let (probes, checks) = memory.probes(&mut files);
+        Some(Plan {
+            settings: server.settings,
+            zones: files.iter().filter_map(|(file, _)| file.zone.clone()).collect(),
+            geo,
+            regions: declared,
+            capacities,
+            probes,
+            checks,
+            sources: self.sources.iter().map(|it| it.path.to_path_buf()).collect(),
+        })
+    }
+}
+
+/// Where each apex is said; complains of those that are there twice.
+fn apexes<'f>(files: &'f [(Arc<Compiled>, u32)], report: &Report) -> HashMap<&'f Name, Place> {
+    let mut apexes: HashMap<&Name, Place> = HashMap::with_capacity(files.len());
+    for (compiled, file) in files {
+        let Some((apex, place)) = &compiled.apex else { continue };
+        let place = Place { file: file + place.file, ..*place };
+        match apexes.get(apex) {
+            None => drop(apexes.insert(apex, place)),
+            Some(first) => zone_twice(report, apex, place, *first),
+        }
+    }
+    apexes
+}
+
+fn zone_twice(report: &Report, apex: &Name, place: Place, first: Place) {
+    let [first, again] = [first, place].map(|it| report.place_text(it));
+    let hint = if first == again {
+        "`zones` names this file twice; remove one".to_owned()
+    } else {
+        format!("the first is at {first}; remove one")
+    };
+    report.say(place, format!("the zone `{apex}` is there twice"), hint);
+}
+
+/// What a zone file is read against, and what is found in it besides records.
 struct World<'r> {
     report: &'r Report,
-    regions: Vec<places::Region>,
-    checks: checks::Checks,
-    /// How pools come back where the zone file says nothing.
-    ramp: Option<crate::steer::Ramp>,
+    context: &'r Context,
     probes: checks::Probes,
-    sources: &'r mut Vec<PathBuf>,
-    apexes: HashMap<Name, Place>,
+    includes: Vec<PathBuf>,
+    /// The apex, and where it is said.
+    apex: Option<(Name, Place)>,
     /// What pools refer to in the place of endpoints.
     aliases: Vec<aliases::Alias>,
 }
 
-impl World<'_> {
-    /// Takes a zone, and complains when it is there already.
-    fn add_apex(&mut self, apex: &Name, place: Place) {
-        match self.apexes.get(apex) {
-            None => {
-                self.apexes.insert(apex.clone(), place);
-            }
-            Some(first) => self.zone_twice(apex, place, *first),
+impl<'r> World<'r> {
+    fn new(report: &'r Report, context: &'r Context) -> Self {
+        Self {
+            report,
+            context,
+            probes: checks::Probes::default(),
+            includes: Vec::new(),
+            apex: None,
+            aliases: Vec::new(),
         }
     }
 }
@@ -272,16 +322,6 @@ impl World<'_> {
 // ---- Complaints that both kinds of zone file have ----
 
 impl World<'_> {
-    fn zone_twice(&self, apex: &Name, place: Place, first: Place) {
-        let [first, again] = [first, place].map(|it| self.report.place_text(it));
-        let hint = if first == again {
-            "`zones` names this file twice; remove one".to_owned()
-        } else {
-            format!("the first is at {first}; remove one")
-        };
-        self.report.say(place, format!("the zone `{apex}` is there twice"), hint);
-    }
-
     fn outside(&self, place: Place, name: &Name, apex: &Name) {
         let message = format!("`{name}` is outside of the zone `{apex}`");
         let hint = "remove the final dot if the name is meant to be relative to the zone";

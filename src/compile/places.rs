@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A region that pools may be in.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Region {
     pub(super) name: String,
     pub(super) at: Option<Coordinates>,

@@ -1,6 +1,7 @@
 //! The server file: settings, regions, checks, and which files there are of zones and places.
 
 use std::{
+    fs::DirEntry,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use super::{
     keeping,
     places::{self, Region},
     ramp, say_number,
-    source::{Source, source_error},
+    source::{Looked, Mark, Source, source_error},
     webhooks,
 };
 use crate::{
@@ -43,8 +44,20 @@ pub(super) struct Server {
     /// Where places come from, and what the operator knows besides.
     pub(super) geoip: atlas::Sources,
     pub(super) networks: Networks,
-    /// Each with the place that names it.
-    pub(super) zone_files: Vec<(PathBuf, Place)>,
+    pub(super) zone_files: Vec<ZoneAt>,
+    /// The folders that were listed for them.
+    pub(super) folders: Vec<Looked>,
+}
+
+/// Where a zone file is.
+#[derive(Debug)]
+pub(super) struct ZoneAt {
+    pub(super) path: Arc<Path>,
+    /// What names it.
+    pub(super) place: Place,
+    /// What the listing of its folder says, where that is no link: it is looked at faster by way of
+    /// that.
+    pub(super) entry: Option<DirEntry>,
 }
 
 /// Reads it, and adds the files and folders that it names to `sources`.
@@ -87,12 +100,12 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     if file.zones.is_absent() {
         no_zones(report, top);
     }
-    let mut zone_files = Vec::new();
+    let (mut zone_files, mut folders) = (Vec::new(), Vec::new());
     for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
-        zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources);
+        folders.extend(zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources));
     }
     let ramp = file.defaults.given().and_then(|it| ramp::read(&it.ramp, None, report));
-    Some(Server { settings, regions, checks, ramp, geoip, networks, zone_files })
+    Some(Server { settings, regions, checks, ramp, geoip, networks, zone_files, folders })
 }
 
 fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
@@ -227,32 +240,41 @@ fn zone_files_of(
     path: &Path,
     place: Place,
     report: &Report,
-    files: &mut Vec<(PathBuf, Place)>,
+    files: &mut Vec<ZoneAt>,
     sources: &mut Vec<PathBuf>,
-) {
+) -> Option<Looked> {
     if !path.is_dir() {
         if is_zone_file(path) {
-            files.push((path.to_owned(), place));
+            files.push(ZoneAt { path: path.into(), place, entry: None });
         } else {
             // It may be a folder that is still to come.
             sources.push(path.to_owned());
             no_zone_file(report, place, path);
         }
-        return;
+        return None;
     }
-    sources.push(path.to_owned());
     let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match entries {
         Ok(entries) => {
-            let paths = entries.into_iter().map(|it| it.path());
-            let mut found: Vec<PathBuf> = paths.filter(|it| is_zone_file(it)).collect();
-            found.sort();
+            let mark = Mark::of_folder(entries.iter().map(DirEntry::file_name));
+            let at = |it: DirEntry| (it.path(), it);
+            let mut found: Vec<(PathBuf, DirEntry)> =
+                entries.into_iter().map(at).filter(|(path, _)| is_zone_file(path)).collect();
+            // As octets: to compare paths part by part takes longer than to read a small file.
+            found.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
             if found.is_empty() {
                 empty_folder(report, place, path);
             }
-            files.extend(found.into_iter().map(|it| (it, place)));
+            files.extend(found.into_iter().map(|(path, entry)| {
+                let is_plain = entry.file_type().is_ok_and(|it| it.is_file());
+                ZoneAt { path: path.into(), place, entry: is_plain.then_some(entry) }
+            }));
+            Some(Looked { path: path.into(), mark: Some(mark), is_plain: false })
         }
-        Err(error) => source_error(report, place, path, &error),
+        Err(error) => {
+            source_error(report, place, path, &error);
+            Some(Looked::at(path))
+        }
     }
 }
 

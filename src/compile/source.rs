@@ -1,15 +1,19 @@
 //! Sources: files with their text, as complaints name them.
 
 use std::{
+    ffi::{OsStr, OsString},
+    fs::Metadata,
     io::{Error, Read},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
     config::{Place, Report},
     limits::SOURCE_LEN_MAX,
+    wire::name::hash_octets,
 };
 
 /// A file that was read.
@@ -21,6 +25,101 @@ pub(super) struct Source {
     pub(super) file: u32,
     /// When it was changed last, in seconds since 1970; 0 when nobody knows.
     pub(super) changed: u64,
+}
+
+/// Something that was read or looked for.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// Where it is.
+    pub path: Arc<Path>,
+    /// How it was just before it was read; none: it was not looked at.
+    pub mark: Option<Mark>,
+    /// Whether it is known to be a file that lies there itself, and not a link to one.
+    pub is_plain: bool,
+}
+
+/// What tells one state of a file or a folder from another, short of reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// A file.
+    File {
+        /// The device that it is on.
+        device: u64,
+        /// Its number there.
+        inode: u64,
+        /// Octets.
+        len: u64,
+        /// When it was changed last, if anybody knows.
+        modified: Option<SystemTime>,
+    },
+    /// A folder: how many files are in it, and the sum of what their names come to.
+    Folder(u64, u64),
+    /// Nothing.
+    Missing,
+}
+
+/// By how much the time of a file may be before the time at which it was changed: file systems look
+/// at the clock a hundred times a second or more often.
+pub(super) const TIME_GRAIN: Duration = Duration::from_millis(100);
+
+impl Looked {
+    /// What nobody has looked at.
+    #[must_use]
+    pub fn at(path: impl Into<Arc<Path>>) -> Self {
+        Self { path: path.into(), mark: None, is_plain: false }
+    }
+}
+
+impl Mark {
+    /// That of whatever is there now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let Ok(metadata) = std::fs::metadata(path) else { return Self::Missing };
+        if !metadata.is_dir() {
+            return Self::of_file(&metadata);
+        }
+        // One that may not be listed holds nothing for us.
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        Self::of_folder(entries.map(|it| it.file_name()))
+    }
+
+    /// That of a file of which this is known.
+    pub(super) fn of_file(metadata: &Metadata) -> Self {
+        Self::File {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+
+    /// That of a folder with these entries, in whatever order they come.
+    pub(super) fn of_folder(names: impl Iterator<Item = OsString>) -> Self {
+        let names = names.filter(|it| !is_by_product(it));
+        let hashes = names.map(|it| hash_octets(it.as_encoded_bytes()));
+        let (count, sum) = hashes.fold((0, 0_u64), |(n, sum), it| (n + 1, sum.wrapping_add(it)));
+        Self::Folder(count, sum)
+    }
+
+    /// When the file was changed last, if it is one and anybody knows.
+    #[must_use]
+    pub fn modified(&self) -> Option<SystemTime> {
+        match self {
+            Self::File { modified, .. } => *modified,
+            Self::Folder(..) | Self::Missing => None,
+        }
+    }
+
+    /// Whether it is a file that was changed well before `began`, so that a further change would show.
+    pub(super) fn is_settled(&self, began: SystemTime) -> bool {
+        self.modified().and_then(|it| it.checked_add(TIME_GRAIN)).is_some_and(|it| it < began)
+    }
+}
+
+/// Whether an editor leaves such a file beside the one that is edited.
+fn is_by_product(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") || name.ends_with(b"~")
 }
 
 impl Source {
@@ -47,7 +146,13 @@ impl Source {
         }
     }
 
-    fn new(path: &Path, octets: Vec<u8>, changed: u64, report: &Report) -> Option<Self> {
+    /// Its beginning.
+    pub(super) fn top(&self) -> Place {
+        Place { file: self.file, line: 1, column: 1 }
+    }
+
+    /// Takes what was read of a file.
+    pub(super) fn new(path: &Path, octets: Vec<u8>, changed: u64, report: &Report) -> Option<Self> {
         let name = path.display().to_string();
         match String::from_utf8(octets) {
             Ok(text) => {
@@ -78,7 +183,8 @@ pub(super) fn read_octets(path: &Path) -> Result<(Vec<u8>, u64), Error> {
         return Err(Error::other("it is a folder"));
     }
     let changed = metadata.modified().ok().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
-    let mut octets = Vec::new();
+    let room = usize::try_from(metadata.len().min(SOURCE_LEN_MAX)).unwrap_or(0);
+    let mut octets = Vec::with_capacity(room + 1);
     // A pipe has no length, so what is read is bounded and not what was announced.
     file.take(SOURCE_LEN_MAX + 1).read_to_end(&mut octets)?;
     if SOURCE_LEN_MAX < octets.len() as u64 {

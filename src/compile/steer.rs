@@ -16,6 +16,7 @@ use super::{
     ramp,
     rdata::name_octets,
     say_number,
+    shelf::Context,
 };
 use crate::{
     config::{
@@ -43,7 +44,8 @@ pub(super) fn plan(
     world: &mut World<'_>,
     origin: &Name,
 ) -> Option<(PlannedName, bool)> {
-    let World { report, regions, checks, ramp, probes, aliases, .. } = world;
+    let World { report, context, probes, aliases, .. } = world;
+    let Context { regions, checks, ramp } = context;
     let ramp = ramp::read(&file.ramp, ramp.as_ref(), report);
     let mut planner = Planner { report, regions, checks, ramp, probes, aliases, owner, origin };
     planner.plan(place, ttl, file)

@@ -2,7 +2,14 @@
 //!
 //! Not here: the shape of the file (`config::zone`), and what its records mean together (`draft`).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::{
+        Arc,
+        mpsc::{channel, sync_channel},
+    },
+    thread,
+};
 
 use super::{
     PlannedZone, World,
@@ -13,10 +20,10 @@ use super::{
 };
 use crate::{
     config::{
-        self, Field, Key, Place, Ttl,
+        self, Field, Key, Pairs, Pieces, Place, Report, Ttl,
         zone::{NameFile, SetFile, SoaFile, ZoneFile},
     },
-    limits::NAME_LEN_MAX,
+    limits::{NAME_LEN_MAX, ZONE_PIECE_LEN, ZONE_PIECES_WAITING_MAX},
     wire::{Name, Rtype},
 };
 
@@ -28,36 +35,73 @@ const MINIMUM_DEFAULT: u32 = 5 * 60;
 
 /// Reads a zone; none where something is wrong with it.
 pub(super) fn read(source: &Source, world: &mut World<'_>) -> Option<PlannedZone> {
+    let is_long = ZONE_PIECE_LEN * ZONE_PIECES_WAITING_MAX < source.text.len();
+    if let Some(zone) = is_long.then(|| in_pieces(source, world)).flatten() {
+        return Some(zone);
+    }
     let report = world.report;
     let before = report.count();
     let Some(tree) = config::parse(&source.text, source.file, report) else {
         // What is not YAML has been complained of; what is left is empty.
         if report.count() == before {
-            world.no_records(Place { file: source.file, line: 1, column: 1 });
+            world.no_records(source.top());
         }
         return None;
     };
     let file: ZoneFile<'_> = config::read(&tree, source.file, report)?;
-    let top = Place { file: source.file, line: 1, column: 1 };
-    if file.zone.is_absent() {
-        world.no_zone(top);
-    }
-    let apex = world.apex(&file.zone)?;
-    let place = file.zone.place().unwrap_or(top);
-    world.add_apex(&apex, place);
-    let ttl = file.ttl.given().map_or(TTL_DEFAULT, |it| it.0);
-    let mut reader =
-        Reader { ttl, draft: Draft::new(apex, place, report), world, octets: Vec::new() };
+    let mut reader = Reader::begin(source, &file, world)?;
     match tree.value("records") {
         Some(records) => {
             for (key, name) in config::entries(records, source.file, report) {
                 reader.name(key, &name);
             }
         }
-        None => reader.world.no_records(top),
+        None => reader.world.no_records(source.top()),
     }
-    reader.soa(place, &file.soa, source.changed);
-    reader.draft.finish()
+    reader.finish(source, &file)
+}
+
+/// Reads a long zone piece by piece, each while the one before is compiled. None where it is not
+/// written as most are, or anything is wrong with it: then it is read as any other, and what is
+/// complained of does not depend on how it was read.
+fn in_pieces(source: &Source, world: &mut World<'_>) -> Option<PlannedZone> {
+    let Pieces { head, pieces } = Pieces::cut(&source.text, "records", ZONE_PIECE_LEN)?;
+    let report = Report::default();
+    let file = report.add_file(String::new(), Arc::default());
+    let mut own = World::new(&report, world.context);
+    let tree = config::parse(head, file, &report)?;
+    let zone_file: ZoneFile<'_> = config::read(&tree, file, &report)?;
+    // It would be there twice.
+    if file != source.file || !zone_file.records.is_absent() {
+        return None;
+    }
+    let mut reader = Reader::begin(source, &zone_file, &mut own)?;
+    thread::scope(|scope| {
+        let (parsed_in, parsed) = sync_channel(ZONE_PIECES_WAITING_MAX);
+        // Whoever made the nodes frees them, which is cheaper, and takes no time of this thread.
+        let (used_in, used) = channel::<Pairs<'_>>();
+        scope.spawn(move || {
+            for piece in pieces {
+                if parsed_in.send(piece.parse()).is_err() {
+                    return;
+                }
+                used.try_iter().for_each(drop);
+            }
+        });
+        for pairs in parsed {
+            let pairs = pairs?;
+            for (key, name) in pairs.iter().filter_map(|it| config::entry(it, file, &report)) {
+                reader.name(key, &name);
+            }
+            // Where the other has ended, they are freed here.
+            let _ = used_in.send(pairs);
+        }
+        Some(())
+    })?;
+    let zone = reader.finish(source, &zone_file).filter(|_| report.count() == 0)?;
+    let World { probes, apex, aliases, .. } = own;
+    (world.probes, world.apex, world.aliases) = (probes, apex, aliases);
+    Some(zone)
 }
 
 struct Reader<'w, 'r> {
@@ -68,7 +112,26 @@ struct Reader<'w, 'r> {
     octets: Vec<u8>,
 }
 
-impl Reader<'_, '_> {
+impl<'w, 'r> Reader<'w, 'r> {
+    /// Takes what stands beside the records; none where the zone has no name.
+    fn begin(source: &Source, file: &ZoneFile<'_>, world: &'w mut World<'r>) -> Option<Self> {
+        if file.zone.is_absent() {
+            world.no_zone(source.top());
+        }
+        let apex = world.apex_of(&file.zone)?;
+        let place = file.zone.place().unwrap_or(source.top());
+        world.apex = Some((apex.clone(), place));
+        let ttl = file.ttl.given().map_or(TTL_DEFAULT, |it| it.0);
+        let draft = Draft::new(apex, place, world.report);
+        Some(Self { ttl, draft, world, octets: Vec::new() })
+    }
+
+    fn finish(mut self, source: &Source, file: &ZoneFile<'_>) -> Option<PlannedZone> {
+        let place = file.zone.place().unwrap_or(source.top());
+        self.soa(place, &file.soa, source.changed);
+        self.draft.finish()
+    }
+
     fn name(&mut self, key: Key<'_>, file: &NameFile<'_>) {
         let Some((place, text)) = key.placed() else { return };
         let octets = match name_octets(text, Some(self.draft.apex())) {
@@ -80,15 +143,15 @@ impl Reader<'_, '_> {
             return self.world.outside(place, &name, self.draft.apex());
         }
         let ttl = file.ttl.given().map_or(self.ttl, |it| it.0);
-        let (owner, first) = self.draft.owner(name.clone(), place);
+        let (owner, first) = self.draft.owner(name, place);
         if let Some(first) = first {
-            self.world.name_twice(place, &name, first);
+            self.world.name_twice(place, self.draft.name(owner), first);
         }
         if file.sets.is_empty() && file.steer.is_absent() {
-            self.world.empty_name(place, &name);
+            self.world.empty_name(place, self.draft.name(owner));
         }
         if let Some((at, steer)) = file.steer.placed() {
-            let apex = self.draft.apex().clone();
+            let (name, apex) = (self.draft.name(owner).clone(), self.draft.apex().clone());
             if let Some((planned, cname)) = steer::plan(&name, at, ttl, steer, self.world, &apex) {
                 self.draft.steer(owner, place, cname, planned);
             }
@@ -254,7 +317,7 @@ fn contact(text: &str) -> Option<Vec<u8>> {
 // ---- Complaints ----
 
 impl World<'_> {
-    fn apex(&self, field: &Field<&str>) -> Option<Name> {
+    fn apex_of(&self, field: &Field<&str>) -> Option<Name> {
         let (place, text) = field.placed()?;
         match name_octets(text, (*text != "@").then_some(&Name::root())) {
             Ok(octets) => Name::from_wire(&octets),

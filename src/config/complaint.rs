@@ -5,7 +5,12 @@
 //!
 //! Not here: what there is to complain of (the functions that call [`Report::say`]).
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{
+    cell::RefCell,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,16 +104,40 @@ impl std::error::Error for Complaints {}
 /// It is filled through a shared reference, because reading goes on while it is filled.
 #[derive(Debug, Default)]
 pub struct Report {
-    files: RefCell<Vec<(String, Arc<str>)>>,
+    files: RefCell<Vec<(Arc<Path>, Arc<str>)>>,
     found: RefCell<Vec<(Place, String, String)>>,
 }
 
 impl Report {
     /// Takes a file and says its number; the text is kept for the lines that complaints show.
     pub fn add_file(&self, name: String, text: Arc<str>) -> u32 {
+        self.add(PathBuf::from(name).into(), text)
+    }
+
+    /// The same for one that goes by its path.
+    pub fn add(&self, path: Arc<Path>, text: Arc<str>) -> u32 {
         let mut files = self.files.borrow_mut();
-        files.push((name, text));
+        files.push((path, text));
         u32::try_from(files.len() - 1).expect("fewer than 2^32 files fit a machine's memory")
+    }
+
+    /// Takes all of another report, and says which number its first file has here.
+    pub fn absorb(&self, other: Self) -> u32 {
+        let mut files = self.files.borrow_mut();
+        let first =
+            u32::try_from(files.len()).expect("fewer than 2^32 files fit a machine's memory");
+        files.extend(other.files.into_inner());
+        let found = other.found.into_inner().into_iter();
+        self.found.borrow_mut().extend(found.map(|(place, message, hint)| {
+            (Place { file: first + place.file, ..place }, message, hint)
+        }));
+        first
+    }
+
+    /// Whether there is anything to complain of in one of these files.
+    #[must_use]
+    pub fn concerns(&self, is_one: impl Fn(u32) -> bool) -> bool {
+        self.found.borrow().iter().any(|(place, ..)| is_one(place.file))
     }
 
     /// Takes a complaint.
@@ -126,7 +155,7 @@ impl Report {
     #[must_use]
     pub fn place_text(&self, place: Place) -> String {
         let files = self.files.borrow();
-        format!("{}:{}:{}", files[place.file as usize].0, place.line, place.column)
+        format!("{}:{}:{}", files[place.file as usize].0.display(), place.line, place.column)
     }
 
     /// All complaints in the order of the files; none when nothing is wrong.
@@ -154,7 +183,7 @@ impl Report {
                 at.1 += 1;
             }
             complaints.push(Complaint {
-                file: name.clone(),
+                file: name.display().to_string(),
                 line: place.line,
                 column: place.column,
                 message,

@@ -45,11 +45,18 @@ pub fn entries<'n, T: de::Deserialize<'n>>(
         let context = De { node, file, report };
         context.complain(context.expected("a mapping"));
     }
-    pairs.iter().filter_map(move |(key, value)| {
-        let place = Place { file, line: key.line, column: key.column };
-        let key = Key::Given(place, key.text().unwrap_or_default());
-        read(value, file, report).map(|value| (key, value))
-    })
+    pairs.iter().filter_map(move |pair| entry(pair, file, report))
+}
+
+/// One of them.
+pub fn entry<'n, T: de::Deserialize<'n>>(
+    (key, value): &'n (Node<'_>, Node<'_>),
+    file: u32,
+    report: &'n Report,
+) -> Option<(Key<'n>, T)> {
+    let place = Place { file, line: key.line, column: key.column };
+    let key = Key::Given(place, key.text().unwrap_or_default());
+    read(value, file, report).map(|value| (key, value))
 }
 
 /// What is wrong with a value, on its way to the field around it.

@@ -29,7 +29,8 @@ mod tree;
 pub mod zone;
 
 pub use complaint::{Complaint, Complaints, Place, Report, list, suggest};
-pub use de::{entries, read};
+pub use de::{entries, entry, read};
 pub use field::{Entries, Field, Key};
+pub use quick::{Pairs, Piece, Pieces};
 pub use scalar::{Amount, Lasting, Margin, Percent, Status, Trickle, Ttl, duration};
 pub use tree::{Data, Node, parse};

@@ -29,6 +29,97 @@ pub(super) fn parse(text: &str) -> Option<Node<'_>> {
     reader.current.is_none().then_some(node)
 }
 
+/// The keys and values of a mapping.
+pub type Pairs<'t> = Vec<(Node<'t>, Node<'t>)>;
+
+/// A file that ends in a long block mapping, cut so that the tree of it need never be there whole.
+#[derive(Debug)]
+pub struct Pieces<'t> {
+    /// What stands before the key of that mapping.
+    pub head: &'t str,
+    /// The mapping; each key and its value are in one of them.
+    pub pieces: Vec<Piece<'t>>,
+}
+
+/// Some lines of a block mapping.
+#[derive(Debug)]
+pub struct Piece<'t> {
+    text: &'t str,
+    /// Lines before it in the file.
+    line: u32,
+    indent: usize,
+}
+
+impl<'t> Pieces<'t> {
+    /// Cuts a file whose last key is `key` into pieces of about so many octets; none where that is
+    /// not how it is written.
+    #[must_use]
+    pub fn cut(text: &'t str, key: &str, len: usize) -> Option<Self> {
+        let key = format!("\n{key}:");
+        let at = text.find(&key)?;
+        let (head, rest) = text.split_at(at + 1);
+        let (line, body) = rest[key.len() - 1..].split_once('\n')?;
+        if !line.trim_start_matches(' ').is_empty() {
+            return None;
+        }
+        let lines = || body.split('\n');
+        let has_content =
+            |it: &&str| !it.trim_start().is_empty() && !it.trim_start().starts_with('#');
+        let first = lines().find(has_content)?;
+        let indent = first.len() - first.trim_start_matches(' ').len();
+        if indent == 0 {
+            return None;
+        }
+        let mut pieces = Vec::with_capacity(body.len() / len + 1);
+        let mut rest = body;
+        let mut line = count_lines(head)? + 1;
+        while !rest.is_empty() {
+            let (text, after) = rest.split_at(piece_len(rest, indent, len));
+            pieces.push(Piece { text, line, indent });
+            line += count_lines(text)?;
+            rest = after;
+        }
+        Some(Self { head, pieces })
+    }
+}
+
+impl<'t> Piece<'t> {
+    /// The keys and values; none where there is anything that is not known here.
+    #[must_use]
+    pub fn parse(&self) -> Option<Pairs<'t>> {
+        let mut reader = Reader { rest: self.text, line: self.line, current: None };
+        reader.advance()?;
+        if reader.current.is_none() {
+            return Some(Vec::new());
+        }
+        if reader.current?.indent != self.indent {
+            return None;
+        }
+        let pairs = reader.pairs(1)?;
+        reader.current.is_none().then_some(pairs)
+    }
+}
+
+/// The length of a piece of about so many octets, which ends before a line with a key.
+fn piece_len(text: &str, indent: usize, len: usize) -> usize {
+    let octets = text.as_bytes();
+    let mut at = len;
+    while let Some(end) = octets.get(at..).and_then(|it| it.iter().position(|it| *it == b'\n')) {
+        at += end + 1;
+        let line = &octets[at..];
+        let is_indented = line.len() > indent && line[..indent].iter().all(|it| *it == b' ');
+        // A list may stand as far left as its key.
+        if is_indented && !b" #-\n\r\t".contains(&line[indent]) {
+            return at;
+        }
+    }
+    text.len()
+}
+
+fn count_lines(text: &str) -> Option<u32> {
+    u32::try_from(text.bytes().filter(|it| *it == b'\n').count()).ok()
+}
+
 /// What ends a scalar without quotes in brackets.
 const BRACKETS: &[u8] = b",[]{}";
 
@@ -93,7 +184,16 @@ impl<'t> Reader<'t> {
         if line.text.starts_with("- ") {
             return self.list(line.indent, depth);
         }
-        let mut pairs: Vec<(Node<'t>, Node<'t>)> = Vec::new();
+        let number = |it| u32::try_from(it).ok();
+        let (at, column) = (line.number, number(line.indent + 1)?);
+        let pairs = self.pairs(depth)?;
+        Some(Node { line: at, column, data: Data::Map(pairs.into()) })
+    }
+
+    /// What is in a mapping whose first key is in the current line.
+    fn pairs(&mut self, depth: usize) -> Option<Pairs<'t>> {
+        let line = self.current?;
+        let mut pairs = Pairs::new();
         while let Some(at) = self.current.filter(|it| it.indent == line.indent) {
             let mut cursor = Cursor::new(at);
             let key = cursor.key(b"")?;
@@ -121,9 +221,7 @@ impl<'t> Reader<'t> {
         if self.current.is_some_and(|it| line.indent < it.indent) {
             return None;
         }
-        let number = |it| u32::try_from(it).ok();
-        let (line, column) = (line.number, number(line.indent + 1)?);
-        are_keys(&pairs).then(|| Node { line, column, data: Data::Map(pairs.into()) })
+        are_keys(&pairs).then_some(pairs)
     }
 
     /// A list of values of one line each.
@@ -219,8 +317,9 @@ impl<'t> Cursor<'t> {
         let begin = self.at;
         let is_map = self.peek()? == b'{';
         let close = if is_map { b'}' } else { b']' };
-        let mut pairs = Vec::new();
-        let mut nodes = Vec::new();
+        // Mostly there is one.
+        let mut pairs = Vec::with_capacity(usize::from(is_map));
+        let mut nodes = Vec::with_capacity(usize::from(!is_map));
         self.at += 1;
         self.skip_spaces();
         while self.peek()? != close {
@@ -338,6 +437,38 @@ mod tests {
         }
     }
 
+    /// Whether a file can be cut; then it is the same in pieces, however long they are.
+    fn check_pieces(text: &str) -> bool {
+        let mut is_known = false;
+        for len in [1, 10, 40, 1000] {
+            let Some(Pieces { head, pieces }) = Pieces::cut(text, "r", len) else { continue };
+            let pairs: Option<Vec<_>> = pieces.iter().map(Piece::parse).collect();
+            let pairs = pairs.map(|it| it.into_iter().flatten().collect::<Vec<_>>());
+            let Some(pairs) = pairs.filter(|it| are_keys(it)) else { continue };
+            let Some(whole) = parse(text) else {
+                assert!(parse(head).is_none(), "{text:?}");
+                continue;
+            };
+            let records = whole.value("r").map(|it| it.data.clone());
+            assert_eq!(records, Some(Data::Map(pairs.into())), "{text:?}");
+            is_known = true;
+        }
+        is_known
+    }
+
+    #[test]
+    fn in_pieces() {
+        let head = "zone: a\n# b\nr:\n";
+        assert!(check_pieces(&format!(
+            "{head}  a: b\n\n  # c\n  d:\n  - e\n  - f\n  g: {{h: i}}\n"
+        )));
+        assert!(check_pieces(&format!("{head}    a:\n      b: c\n      d: [e, f]\n    g: h")));
+        for rest in ["", "  a: b\nc: d\n", "  a: b\n   c: d\n", "  a: |\n    x\n  b: c\n", "a: b\n"]
+        {
+            assert!(!check_pieces(&format!("{head}{rest}")), "{rest:?}");
+        }
+    }
+
     #[test]
     fn what_is_odd_is_left() {
         for text in [
@@ -398,8 +529,11 @@ mod tests {
             "# x", "", "f: 'g'", "g: h: i", "h: {", "}", "i: b #c", "j: a, b", "k: [a, {b: c, d: [e]}]",
             "l: {a: b, a: c}", "a : b", "m: {n: }", "o: {p:q}", "r: [,]", "s: [t,]", "u: b\\", "v: -1",
         ])), 0..7)) {
-            let text: String = lines.iter().map(|(n, it)| format!("{}{it}\n", "  ".repeat(*n))).collect();
+            let lines = lines.iter().map(|(n, it)| format!("{}{it}\n", "  ".repeat(*n)));
+            let text = lines.collect::<Vec<_>>().concat();
             check(&text);
+            let lines = text.lines().map(|it| format!("  {it}\n")).collect::<Vec<_>>().concat();
+            check_pieces(&format!("z: a\nr:\n{lines}"));
         }
     }
 }

@@ -189,7 +189,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanati
 /// The regions that pools of a snapshot are in, in order, each once.
 #[must_use]
 pub fn regions(snapshot: &Snapshot) -> Vec<Box<str>> {
-    let steered = snapshot.zones().iter().flat_map(|zone| &zone.steered);
+    let steered = snapshot.zones().iter().flat_map(|zone| zone.steered.iter());
     let pools = steered.flat_map(|it| &it.policy.pools);
     let mut regions: Vec<Box<str>> = pools.filter_map(|pool| pool.region.clone()).collect();
     regions.sort_unstable();

@@ -59,7 +59,7 @@ impl<'s> WhatIf<'s> {
     fn spill(&mut self) {
         let mut counts: HashMap<usize, usize> = HashMap::new();
         let mut names: Vec<&Arc<Steered>> = Vec::new();
-        let steered = self.snapshot.zones().iter().flat_map(|zone| &zone.steered);
+        let steered = self.snapshot.zones().iter().flat_map(|zone| zone.steered.iter());
         for it in steered.filter(|it| it.parts.is_some()) {
             let count = counts.entry(Arc::as_ptr(it).addr()).or_default();
             if *count == 0 {

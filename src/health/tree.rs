@@ -111,6 +111,17 @@ impl Tree {
         }
     }
 
+    /// Gives the probes in it other numbers.
+    pub fn renumber(&mut self, number: &impl Fn(ProbeId) -> ProbeId) {
+        match self {
+            Self::Probe(id) => *id = number(*id),
+            Self::All(of) | Self::Any(of) | Self::AtLeast(_, of) => {
+                of.iter_mut().for_each(|it| it.renumber(number));
+            }
+            Self::Not(of) => of.renumber(number),
+        }
+    }
+
     /// Whether the probe is in it.
     #[must_use]
     pub fn has(&self, id: ProbeId) -> bool {

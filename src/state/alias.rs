@@ -1,6 +1,9 @@
 //! Names that are pools of other names: what they lead to, and who is decided anew after them.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
+};
 
 use super::Place;
 use crate::{
@@ -17,6 +20,8 @@ pub(super) struct Aliases {
     to: HashMap<Name, AliasTo>,
     /// The names that have this one as a pool.
     dependents: HashMap<Place, Vec<Place>>,
+    /// The names that have any name as a pool.
+    owners: Vec<Place>,
 }
 
 /// What an alias leads to.
@@ -35,15 +40,20 @@ pub(super) enum AliasTo {
 
 impl Aliases {
     pub(super) fn of(plan: &Plan) -> Self {
-        let apexes = (0..).map(ZoneId).zip(&plan.zones);
-        let apexes: HashMap<Name, ZoneId> =
-            apexes.map(|(id, it)| (it.zone.apex().clone(), id)).collect();
+        // Most plans have no aliases.
+        let apexes = OnceCell::new();
+        let apexes_of = || {
+            let zones = (0..).map(ZoneId).zip(&plan.zones);
+            zones.map(|(id, it)| (it.zone.apex().clone(), id)).collect()
+        };
         let mut aliases = Self::default();
         for (zone_idx, zone) in plan.zones.iter().enumerate() {
             for (name_idx, name) in zone.steered.iter().enumerate() {
                 let place = (ZoneId::at(zone_idx), SteeredId::at(name_idx));
                 for target in targets(&name.policy) {
-                    let Some(to) = resolve(plan, &apexes, target) else { continue };
+                    aliases.owners.push(place);
+                    let apexes = apexes.get_or_init(apexes_of);
+                    let Some(to) = resolve(plan, apexes, target) else { continue };
                     aliases.to.insert(target.clone(), to);
                     if let AliasTo::Steered(target) = to {
                         aliases.dependents.entry(target).or_default().push(place);
@@ -67,6 +77,11 @@ impl Aliases {
                 _ => None,
             })
             .collect()
+    }
+
+    /// The names that have another one as a pool.
+    pub(super) fn owners(&self) -> &[Place] {
+        &self.owners
     }
 
     /// Adds names to those that are decided anew, and whoever has them as a pool.

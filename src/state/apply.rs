@@ -14,10 +14,10 @@ pub use resume::Learned;
 use super::{
     Overrides, Place, Standing,
     alias::Aliases,
+    carry::Carried,
     decide::Decider,
     gone::Gone,
     latency::{Latencies, Refusal, Sample, kept},
-    names::likes,
     operator::apart,
     reported::Reported,
     returns::{Returns, Turns},
@@ -128,8 +128,9 @@ pub struct State {
     /// The operator's word over the verdicts.
     pub(super) overrides: Overrides,
     /// By place: the number that names have in common which rest on the same probes by the same
-    /// policy, so that they give the same; none: the name is decided by itself.
-    pub(super) likes: Vec<Vec<Option<u32>>>,
+    /// policy, so that they give the same; none: the name is decided by itself. Not there before it
+    /// is needed.
+    pub(super) likes: Option<Vec<Vec<Option<u32>>>>,
     /// Where pools that were down stand, and what stays in that is down.
     pub(super) returns: Returns,
     /// Names that an operator means by their names: these are decided by themselves.
@@ -146,10 +147,23 @@ pub struct State {
 /// What a snapshot lacks.
 #[derive(Debug)]
 pub(super) enum Stale {
-    /// It was made from other files.
+    /// It was made from other files, or of all names something else is to be said.
     All,
+    /// It was made from other files, of which some are as they were; of these, the conditions of
+    /// these names changed.
+    Zones(Carried, HashSet<Place>),
     /// The conditions of these names changed.
     Names(HashSet<Place>),
+}
+
+impl Stale {
+    /// The names to which those are added that are decided anew; none: all are.
+    pub(super) fn names(&mut self) -> Option<&mut HashSet<Place>> {
+        match self {
+            Self::All => None,
+            Self::Zones(_, names) | Self::Names(names) => Some(names),
+        }
+    }
 }
 
 impl State {
@@ -184,7 +198,7 @@ impl State {
             spill: Spill::default(),
             reported: Reported::default(),
             overrides: Overrides::default(),
-            likes: Vec::new(),
+            likes: None,
             apart: HashSet::new(),
             n_decided: 0,
             returns: Returns::default(),
@@ -283,7 +297,7 @@ impl State {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         match &self.stale {
-            Stale::All => true,
+            Stale::All | Stale::Zones(..) => true,
             Stale::Names(names) => !names.is_empty() || self.spill.is_due(),
         }
     }
@@ -296,7 +310,7 @@ impl State {
     /// Has names decided anew of which a pool's step is over by `now`.
     pub fn wake(&mut self, now: SystemTime) {
         let due = self.returns.due(now, &self.plan);
-        if let Stale::Names(names) = &mut self.stale {
+        if let Some(names) = self.stale.names() {
             self.aliases.mark(&due, names);
         }
     }
@@ -365,20 +379,27 @@ impl State {
     fn reload(&mut self, mut plan: Plan) -> Vec<Arc<ProbeSpec>> {
         let outcomes = self.latest_outcomes.iter();
         let known = self.plan.probes.iter().zip(self.statuses.iter().zip(outcomes));
-        let known: HashMap<_, _> = known.collect();
-        let stay: HashSet<_> = plan.probes.iter().cloned().collect();
+        // Nearly all are the very specs of before; only the others are compared.
+        let address = |spec: &Arc<ProbeSpec>| Arc::as_ptr(spec).addr();
+        let same: HashSet<usize> = plan.probes.iter().map(address).collect();
+        let known: HashMap<_, _> =
+            known.filter(|(spec, _)| !same.contains(&address(spec))).collect();
+        let others = plan.probes.iter().filter(|it| !self.places.contains_key(&address(it)));
+        let stay: HashSet<_> = others.cloned().collect();
         let gone = known.iter().filter(|(spec, _)| !stay.contains(**spec));
         let gone = Gone::of(gone.map(|(spec, (known, _))| (&***spec, **known)));
         let mut statuses = Vec::with_capacity(plan.probes.len());
         let mut latest_outcomes = Vec::with_capacity(plan.probes.len());
         for spec in &mut plan.probes {
             // The spec itself is kept as well, so that a report that is on its way finds it.
-            let (status, outcome) = match known.get_key_value(spec) {
-                Some((before, (status, outcome))) => {
+            let same = self.places.get(&address(spec));
+            let (status, outcome) = match (same, known.get_key_value(spec)) {
+                (Some(id), _) => (self.statuses[id.idx()], self.latest_outcomes[id.idx()].clone()),
+                (None, Some((before, (status, outcome)))) => {
                     *spec = Arc::clone(before);
                     (**status, (*outcome).clone())
                 }
-                None => (gone.known(spec), None),
+                (None, None) => (gone.known(spec), None),
             };
             statuses.push(status);
             latest_outcomes.push(outcome);
@@ -387,14 +408,14 @@ impl State {
             |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
         self.places = plan.probes.iter().enumerate().map(address_of).collect();
         assert_eq!(self.places.len(), plan.probes.len(), "the probes of a plan are distinct");
-        share_policies(&mut plan);
-        if plan.geo != *self.decider.geo() {
+        let is_elsewhere = plan.geo != *self.decider.geo();
+        if is_elsewhere {
             self.decider.set_geo(Arc::clone(&plan.geo));
         }
         self.latencies.set_regions(regions(&plan));
         self.spill.reload(&plan);
         self.aliases = Aliases::of(&plan);
-        self.likes = likes(&plan);
+        self.likes = None;
         self.returns.reload(&self.plan, &plan);
         self.apart = apart(&plan, &self.overrides);
         self.users = users(&plan);
@@ -402,8 +423,15 @@ impl State {
         self.statuses = statuses;
         self.latest_outcomes = latest_outcomes;
         self.reported.reload(&plan);
+        self.stale = match &self.stale {
+            Stale::Names(names) if !is_elsewhere => {
+                let carried = Carried::of(&self.plan.zones, &plan.zones);
+                let names = carried.stale(&plan.zones, &self.aliases, names);
+                Stale::Zones(carried, names)
+            }
+            _ => Stale::All,
+        };
         self.plan = plan;
-        self.stale = Stale::All;
         self.plan.probes.clone()
     }
 
@@ -428,7 +456,7 @@ impl State {
         // What a blind prober finds may leave it unknown.
         self.unknown += usize::from(report.status.verdict == Verdict::Unknown);
         self.unknown -= usize::from(before.verdict == Verdict::Unknown);
-        if let Stale::Names(names) = &mut self.stale {
+        if let Some(names) = self.stale.names() {
             self.aliases.mark(&self.users[id.idx()], names);
         }
 
@@ -462,7 +490,7 @@ impl State {
 
     /// Has the names whose policy is such decided anew.
     fn mark_where(&mut self, is_such: impl Fn(&Policy) -> bool) {
-        let Stale::Names(names) = &mut self.stale else { return };
+        let Some(names) = self.stale.names() else { return };
         for (zone_idx, zone) in self.plan.zones.iter().enumerate() {
             let places =
                 (0..zone.steered.len()).map(|it| (ZoneId::at(zone_idx), SteeredId::at(it)));
@@ -504,17 +532,6 @@ fn regions(plan: &Plan) -> impl Iterator<Item = (&str, Option<Coordinates>)> {
     let pools = names.flat_map(|name| &name.policy.pools);
     let pools = pools.filter_map(|pool| Some((pool.region.as_deref()?, pool.at)));
     pools.chain(plan.regions.iter().map(|it| (&**it, None)))
-}
-
-/// Makes equal policies the same, so that names that differ in nothing are decided once.
-fn share_policies(plan: &mut Plan) {
-    let mut policies: HashSet<Arc<Policy>> = HashSet::new();
-    for name in plan.zones.iter_mut().flat_map(|zone| &mut zone.steered) {
-        match policies.get(&name.policy) {
-            Some(known) => name.policy = Arc::clone(known),
-            None => drop(policies.insert(Arc::clone(&name.policy))),
-        }
-    }
 }
 
 /// Where an endpoint is in the plan.

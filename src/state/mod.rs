@@ -27,6 +27,7 @@ mod overrides;
 mod ramp;
 mod returns;
 mod alias;
+mod carry;
 mod decide;
 mod gone;
 mod names;

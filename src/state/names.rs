@@ -19,6 +19,7 @@ use super::{
     Place, State,
     alias::AliasTo,
     apply::Stale,
+    carry::Carried,
     decide::Conditions,
     operator::Said,
     returns::{Standings, standings_after},
@@ -27,6 +28,7 @@ use crate::{
     compile::{Plan, PlannedName, PlannedZone},
     health::{Status, Tree, Verdict},
     ids::{SteeredId, ZoneId},
+    limits::LIKES_NAMES_MIN,
     snapshot::{Served, Snapshot, Steered},
     steer::{AllDown, Condition, Decision, Endpoint, Outcome, Pool, Target, over_budget},
     wire::{Family, Name},
@@ -36,6 +38,8 @@ use crate::{
 #[derive(Debug)]
 struct Fresh {
     now: SystemTime,
+    /// What of the latest snapshot stays, where zones changed.
+    carried: Option<Carried>,
     names: HashMap<Place, Arc<Steered>>,
     /// By the number that like names have in common, and where their pools stood.
     likes: HashMap<(u32, Standings), Decided>,
@@ -55,8 +59,15 @@ impl State {
     /// The snapshot that follows the latest, if anything in it differs.
     pub fn snapshot(&mut self, now: SystemTime) -> Option<Snapshot> {
         let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
+        let is_many = match &stale {
+            Stale::All => true,
+            Stale::Zones(_, names) | Stale::Names(names) => LIKES_NAMES_MIN <= names.len(),
+        };
+        if is_many && self.likes.is_none() {
+            self.likes = Some(likes(&self.plan));
+        }
         let (names, likes) = (HashMap::new(), HashMap::new());
-        let mut fresh = Fresh { now, names, likes, n_decided: 0 };
+        let mut fresh = Fresh { now, carried: None, names, likes, n_decided: 0 };
         let mut next = match stale {
             Stale::All => {
                 for place in self.places() {
@@ -67,6 +78,18 @@ impl State {
                 let zones = zones.map(|zone| self.serve(zone, &fresh)).collect();
                 let mut next = Snapshot::new(self.latest.generation + 1, zones);
                 next.geo = Arc::clone(self.decider.geo());
+                next.explain_from = Arc::clone(&self.plan.settings.explain_from);
+                Some(next)
+            }
+            Stale::Zones(carried, names) => {
+                fresh.carried = Some(carried);
+                for place in &names {
+                    self.decide(*place, Some(&names), &mut fresh);
+                }
+                self.spill_over(&mut fresh);
+                let carried = fresh.carried.take().expect("it was put there above");
+                let zones = carried.zones(&self.plan.zones, &self.latest, &fresh.names);
+                let mut next = self.latest.with_zones(zones);
                 next.explain_from = Arc::clone(&self.plan.settings.explain_from);
                 Some(next)
             }
@@ -135,10 +158,13 @@ impl State {
         }
         if stale.is_some_and(|names| !names.contains(&place)) {
             let (zone, id) = place;
-            return Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
+            let given = || Arc::clone(&self.latest.zones()[zone.idx()].steered[id.idx()]);
+            let carried = fresh.carried.as_ref();
+            let given = carried.map_or_else(|| Some(given()), |it| it.given(&self.latest, place));
+            return given.expect("the names of a new zone are stale");
         }
         let stood = self.returns.standings(place);
-        let like = self.likes[place.0.idx()][place.1.idx()];
+        let like = self.likes.as_ref().and_then(|it| it[place.0.idx()][place.1.idx()]);
         // An operator may mean one name and not its likes.
         let like = like.filter(|_| !self.apart.contains(&place)).map(|it| (it, stood.clone()));
         if let Some(decided) = like.as_ref().and_then(|it| fresh.likes.get(it)).cloned() {
@@ -282,7 +308,7 @@ fn is_present(decision: &Decision) -> bool {
 
 /// The numbers that names have in common which cannot but give the same. What a name gave before, or
 /// another name gives, makes it one by itself.
-pub(super) fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
+fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
     let mut numbers = HashMap::new();
     let mut likes = Vec::with_capacity(plan.zones.len());
     for zone in &plan.zones {

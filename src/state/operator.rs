@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Endpoint as Meant, Override, Overrides, Place, State, Word, apply::Stale};
+use super::{Endpoint as Meant, Override, Overrides, Place, State, Word};
 use crate::{
     compile::{Plan, PlannedName},
     ids::{SteeredId, ZoneId},
@@ -102,7 +102,7 @@ impl State {
         let concerned = self.concerned_places(&next);
         self.apart = apart(self.plan(), &next);
         self.overrides = next;
-        if let Stale::Names(names) = &mut self.stale {
+        if let Some(names) = self.stale.names() {
             self.aliases.mark(&concerned, names);
         }
     }

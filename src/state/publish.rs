@@ -1,11 +1,23 @@
 //! Publishing: the one place where a new snapshot takes the place of the old.
 //!
+//! ```text
+//!   publish --swap--> retired, while anybody holds it --sweep--> the thread that frees
+//! ```
+//!
 //! # Invariants
 //!
 //! - A packet thread never frees a snapshot: a replaced one is kept here until nobody else holds it.
 //!   Nobody can come to hold it again, because readers take what is current and nothing else.
+//! - The control loop does not wait for it either: a hundred thousand zones take some time to free.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+};
 
 use arc_swap::ArcSwap;
 
@@ -17,13 +29,20 @@ pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
     /// The oldest first.
     retired: VecDeque<Arc<Snapshot>>,
+    /// To the thread that frees; none: the system gave no thread, and the control loop does it.
+    freed: Option<SyncSender<Arc<Snapshot>>>,
 }
 
 impl Publisher {
     /// Begins with `first`.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(first)), retired: VecDeque::new() }
+        let (freed, to_free) = sync_channel::<Arc<Snapshot>>(SNAPSHOTS_RETIRED_MAX);
+        // It ends with the publisher.
+        let free = move || to_free.into_iter().for_each(drop);
+        let thread = thread::Builder::new().name("free".to_owned()).spawn(free);
+        let current = Arc::new(ArcSwap::from_pointee(first));
+        Self { current, retired: VecDeque::new(), freed: thread.is_ok().then_some(freed) }
     }
 
     /// Where readers find the current snapshot.
@@ -42,11 +61,21 @@ impl Publisher {
         }
     }
 
-    /// Frees the replaced snapshots that nobody holds any more.
+    /// Has those replaced snapshots freed that nobody holds any more.
     pub fn sweep(&mut self) {
         // The swap above turned what readers had borrowed into counted references, so that the
         // count is right.
-        self.retired.retain(|snapshot| 1 < Arc::strong_count(snapshot));
+        for snapshot in std::mem::take(&mut self.retired) {
+            if 1 < Arc::strong_count(&snapshot) {
+                self.retired.push_back(snapshot);
+            } else if let Some(freed) = &self.freed {
+                // One that finds no room is freed here.
+                match freed.try_send(snapshot) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(it) | TrySendError::Disconnected(it)) => drop(it),
+                }
+            }
+        }
     }
 
     /// How many replaced snapshots are still held.
@@ -76,6 +105,29 @@ mod tests {
         drop(held);
         publisher.sweep();
         assert_eq!(publisher.retired(), 0);
+    }
+
+    #[test]
+    fn who_holds_a_replaced_snapshot_last_does_not_free_it() {
+        let mut publisher = Publisher::new(numbered(1));
+        // As a packet thread has it: taken again at its next batch.
+        let mut reader = arc_swap::Cache::new(publisher.current());
+        let before = Arc::downgrade(reader.load());
+        publisher.publish(numbered(2));
+        assert_eq!(publisher.retired(), 1);
+        let reader = thread::spawn(move || {
+            assert_eq!(reader.load().generation, 2);
+            reader
+        });
+        let reader = reader.join().unwrap();
+        assert!(before.upgrade().is_some(), "the reader let go of it, and it is there");
+        publisher.sweep();
+        assert_eq!(publisher.retired(), 0);
+        // The thread that frees ends when it has freed all.
+        drop((publisher, reader));
+        while before.upgrade().is_some() {
+            thread::yield_now();
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Builder {
     records: Vec<Record>,
     /// The data of `records`.
     rdata: Vec<u8>,
+    /// The node of the latest record: those of one name mostly come together.
+    latest: NodeId,
 }
 
 #[derive(Debug)]
@@ -58,18 +60,41 @@ impl Builder {
             labels_max: apex_labels,
             negative_ttl: 0,
         };
-        let mut builder =
-            Self { zone, parents: Vec::new(), records: Vec::new(), rdata: Vec::new() };
+        let mut builder = Self {
+            zone,
+            parents: Vec::new(),
+            records: Vec::new(),
+            rdata: Vec::new(),
+            latest: NodeId(0),
+        };
         let wire = builder.zone.apex.as_wire().to_owned();
-        builder.push_node(&wire, NodeId(0), apex_labels);
+        builder.push_node(&wire, name::hash(&wire), NodeId(0), apex_labels);
         builder
+    }
+
+    /// Makes room for so many names, and records with so many octets of data. There may be more.
+    pub fn reserve(&mut self, n_names: usize, n_records: usize, rdata_len: usize) {
+        let Zone { names, table, nodes, .. } = &mut self.zone;
+        table.reserve(n_names, |id| {
+            let node = &nodes[id.idx()];
+            let at = node.name_at as usize;
+            name::hash(&names[at..at + usize::from(node.name_len)])
+        });
+        self.zone.nodes.reserve(n_names);
+        self.parents.reserve(n_names);
+        self.records.reserve(n_records);
+        self.rdata.reserve(rdata_len);
+        self.zone.rdata.reserve(rdata_len + 2 * n_records);
     }
 
     /// Adds one record. `owner` is at or below the apex; `rdata` is in uncompressed wire form.
     /// The TTL of an RRset is that of its first record. A record that is there already is left out
     /// (RFC 2181 section 5).
     pub fn record(&mut self, owner: &Name, rtype: Rtype, ttl: u32, rdata: &[u8]) {
-        let node = self.node(owner.as_wire());
+        if self.zone.node_name(self.latest) != owner.as_wire() {
+            self.latest = self.node(owner.as_wire());
+        }
+        let node = self.latest;
         let at = self.rdata.len();
         self.rdata.extend_from_slice(rdata);
         self.records.push(Record { node, rtype, ttl, rdata: at..self.rdata.len() });
@@ -99,7 +124,8 @@ impl Builder {
 
     /// The node with this name, made with all its ancestors if it is not there.
     fn node(&mut self, wire: &[u8]) -> NodeId {
-        if let Some(node) = self.zone.exact(wire, name::hash(wire)) {
+        let hash = name::hash(wire);
+        if let Some(node) = self.zone.exact(wire, hash) {
             return node;
         }
         // The apex is there, so the walk upwards ends.
@@ -107,14 +133,14 @@ impl Builder {
         assert!(wire[0] != 0, "an owner is at or below the apex");
         let parent = self.node(&wire[parent_at..]);
         let labels = name::labels(wire).count();
-        let node = self.push_node(wire, parent, labels);
+        let node = self.push_node(wire, hash, parent, labels);
         if wire.starts_with(b"\x01*") {
             self.zone.nodes[parent.idx()].wildcard = Some(node);
         }
         node
     }
 
-    fn push_node(&mut self, wire: &[u8], parent: NodeId, labels: usize) -> NodeId {
+    fn push_node(&mut self, wire: &[u8], hash: u64, parent: NodeId, labels: usize) -> NodeId {
         let Zone { names, table, nodes, labels_max, .. } = &mut self.zone;
         let id = NodeId::at(nodes.len());
         nodes.push(Node {
@@ -133,7 +159,7 @@ impl Builder {
             let at = node.name_at as usize;
             name::hash(&names[at..at + usize::from(node.name_len)])
         };
-        table.insert_unique(name::hash(wire), id, hash_of);
+        table.insert_unique(hash, id, hash_of);
         self.parents.push(parent);
         id
     }

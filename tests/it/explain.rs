@@ -172,7 +172,7 @@ impl World {
             }
             steered.push(PlannedName { owner, policy: Arc::new(policy), probes });
         }
-        plan.zones.push(PlannedZone { zone: Arc::new(builder.finish()), steered });
+        plan.zones.push(PlannedZone { zone: Arc::new(builder.finish()), steered }.into());
         let (mut state, effects) = State::begin(plan);
         state.apply(Change::WarmedUp);
         let snapshot = state.snapshot(UNIX_EPOCH).unwrap();

@@ -25,6 +25,7 @@ mod query;
 mod ramp;
 mod reload;
 mod server;
+mod shelf;
 mod sockets;
 mod state;
 mod steering;

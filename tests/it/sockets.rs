@@ -53,7 +53,7 @@ fn zone_with_a_large_set() -> Snapshot {
         text[0] = 255;
         builder.record(&name("www.example."), Rtype::TXT, 60, &text);
     }
-    Snapshot::new(1, vec![Served { zone: Arc::new(builder.finish()), steered: vec![] }])
+    Snapshot::new(1, vec![Served { zone: Arc::new(builder.finish()), steered: Arc::default() }])
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {

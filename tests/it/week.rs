@@ -36,7 +36,7 @@ use std::{
 };
 
 use evenkeel::{
-    compile::{self, Atlas, Plan},
+    compile::{self, Plan},
     dice::Roll,
     health::{Desk, Due, Found, Memory, Moment, Outcome, Past, ProbeSpec, Remembered, Status, Why},
     ids::ProbeId,
@@ -183,7 +183,7 @@ struct Week {
     number_next: u64,
     folder: tempfile::TempDir,
     files: Files,
-    atlas: Atlas,
+    memory: compile::Memory,
     world: World,
     desk: Desk<()>,
     /// The desk counts from here.
@@ -204,8 +204,8 @@ impl Week {
         let files = Files::random(&mut roll);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("zones")).unwrap();
-        let atlas = Atlas::default();
-        let plan = compile(&folder, &files, &atlas);
+        let memory = compile::Memory::default();
+        let plan = compile(&folder, &files, &memory);
         let (mut state, _) = State::begin(plan);
         let snapshot = state.snapshot(wall(Duration::ZERO)).unwrap();
         let watch = Watch::new();
@@ -216,7 +216,7 @@ impl Week {
             number_next: 0,
             folder,
             files,
-            atlas,
+            memory,
             world: World::new(),
             desk: Desk::new(Past::default()),
             desk_began: Duration::ZERO,
@@ -441,7 +441,7 @@ impl Week {
     fn restart(&mut self) -> Right {
         self.again(Event::Restart);
         self.trace(|| "restart".to_owned());
-        let plan = compile(&self.folder, &self.files, &self.atlas);
+        let plan = compile(&self.folder, &self.files, &self.memory);
         let before = self.state.plan();
         let of = |(idx, spec): (usize, &Arc<ProbeSpec>)| {
             (Arc::clone(spec), self.state.known(ProbeId::at(idx)))
@@ -471,7 +471,7 @@ impl Week {
             self.files.edit(&mut self.roll);
         }
         self.trace(|| "reload".to_owned());
-        let plan = compile(&self.folder, &self.files, &self.atlas);
+        let plan = compile(&self.folder, &self.files, &self.memory);
         let effects = self.state.apply(Change::Reloaded(Box::new(plan)));
         let probes = effects.probes.clone().expect("a reload says what is to be probed");
         let sanity = self.state.plan().settings.sanity.clone();
@@ -627,11 +627,11 @@ fn wall(now: Duration) -> SystemTime {
     UNIX_EPOCH + Duration::from_hours(480_000) + now
 }
 
-fn compile(folder: &tempfile::TempDir, files: &Files, atlas: &Atlas) -> Plan {
+fn compile(folder: &tempfile::TempDir, files: &Files, memory: &compile::Memory) -> Plan {
     let path = folder.path().join("evenkeel.yaml");
     fs::write(&path, files.server()).unwrap();
     fs::write(folder.path().join("zones/example.com.yaml"), files.zone()).unwrap();
-    let (plan, _) = compile::load_with(&path, atlas, UNIX_EPOCH);
+    let plan = compile::load_with(&path, memory, UNIX_EPOCH).plan;
     plan.unwrap_or_else(|complaints| panic!("{}{}", files.zone(), complaints.to_text()))
 }
 

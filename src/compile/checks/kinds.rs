@@ -11,7 +11,8 @@ use super::{
 use crate::{
     compile::{
         rdata::{self, name_octets},
-        source_error, words,
+        source::source_error,
+        words,
     },
     config::{
         Entries, Field, Lasting, Place, Status,

@@ -53,7 +53,7 @@ const KINDS: [&str; 12] = [
 ];
 
 /// A check without the endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Check {
     /// One that is probed.
     Leaf(Box<Template>),
@@ -68,7 +68,7 @@ pub(super) enum Check {
 }
 
 /// A check that is probed, without the endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Template {
     /// The check it is in, by the name that the operator gave.
     name: Arc<str>,
@@ -95,8 +95,8 @@ pub(super) type Checks = HashMap<String, Option<Check>>;
 pub(super) struct Probes {
     ids: HashMap<Arc<ProbeSpec>, ProbeId>,
     pub(super) specs: Vec<Arc<ProbeSpec>>,
-    /// The check that each was made from first.
-    pub(super) names: Vec<Arc<str>>,
+    /// The check that each was made from first; none: that is to be seen again.
+    names: Vec<Option<Arc<str>>>,
 }
 
 impl Probes {
@@ -121,14 +121,73 @@ impl Probes {
 
     /// The probe of this spec, made from a check; it may be there already.
     fn id(&mut self, check: &Template, spec: ProbeSpec) -> ProbeId {
-        if let Some(id) = self.ids.get(&spec) {
-            return *id;
+        match self.ids.get(&spec) {
+            Some(id) => *id,
+            None => self.add(Arc::new(spec), Arc::clone(&check.name)),
         }
-        let (spec, id) = (Arc::new(spec), ProbeId::at(self.specs.len()));
+    }
+
+    fn add(&mut self, spec: Arc<ProbeSpec>, name: Arc<str>) -> ProbeId {
+        let id = ProbeId::at(self.specs.len());
         self.ids.insert(Arc::clone(&spec), id);
         self.specs.push(spec);
-        self.names.push(Arc::clone(&check.name));
+        self.names.push(Some(name));
         id
+    }
+
+    /// Takes others in, and says which number each of them has here.
+    pub(super) fn absorb(&mut self, other: Self) -> Vec<ProbeId> {
+        let others = other.specs.into_iter().zip(other.names);
+        let id = |(spec, name): (_, Option<_>)| {
+            let name = name.expect("each was made from a check");
+            match self.ids.get(&spec) {
+                Some(id) => {
+                    self.names[id.idx()].get_or_insert(name);
+                    *id
+                }
+                None => self.add(spec, name),
+            }
+        };
+        others.map(id).collect()
+    }
+
+    /// Forgets which checks they were made from: these may have other names now.
+    pub(super) fn forget_names(&mut self) {
+        self.names.fill(None);
+    }
+
+    /// The check that each was made from first.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        let name = |it: &Option<Arc<str>>| Arc::clone(it.as_ref().expect("it was seen again"));
+        self.names.iter().map(name).collect()
+    }
+
+    /// Lets go of those that are not used; where there are any, says which number each of the others
+    /// has now: the last ones take the places that are free.
+    pub(super) fn keep(&mut self, is_used: &[bool]) -> Option<Vec<ProbeId>> {
+        let mut numbers: Vec<ProbeId> = (0..self.specs.len()).map(ProbeId::at).collect();
+        let mut last = self.specs.len();
+        let mut at = 0;
+        while at < last {
+            if is_used[numbers[at].idx()] {
+                at += 1;
+                continue;
+            }
+            last -= 1;
+            let gone = self.specs.swap_remove(at);
+            self.names.swap_remove(at);
+            self.ids.remove(&gone);
+            numbers.swap(at, last);
+        }
+        if last == numbers.len() {
+            return None;
+        }
+        let mut now = vec![ProbeId(0); numbers.len()];
+        for (idx, spec) in self.specs.iter().enumerate() {
+            self.ids.insert(Arc::clone(spec), ProbeId::at(idx));
+            now[numbers[idx].idx()] = ProbeId::at(idx);
+        }
+        Some(now)
     }
 }
 

@@ -77,7 +77,7 @@ fn plan(lines: &str) -> Plan {
     }
     Plan {
         settings: Settings::default(),
-        zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
+        zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }.into()],
         geo: Arc::new(Geo::nowhere()),
         regions: Vec::new(),
         capacities: HashMap::new(),

@@ -78,7 +78,7 @@ impl World {
         let probes = steered.iter().map(of).collect();
         let plan = Plan {
             settings: Settings::default(),
-            zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
+            zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }.into()],
             geo: Arc::clone(geo),
             regions: Vec::new(),
             capacities: std::collections::HashMap::new(),

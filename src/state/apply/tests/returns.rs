@@ -10,11 +10,17 @@ fn at(secs: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000 + secs)
 }
 
-/// The plan of these lines, whose names all have such a policy.
+/// The plan of these lines, whose names all have such a policy; equal ones are one, as `compile` sees
+/// to it.
 fn plan_with(lines: &str, edit: impl Fn(&mut Policy)) -> Plan {
     let mut plan = plan(lines);
-    for name in &mut plan.zones[0].steered {
+    let mut policies: Vec<Arc<Policy>> = Vec::new();
+    for name in &mut Arc::get_mut(&mut plan.zones[0]).unwrap().steered {
         edit(Arc::get_mut(&mut name.policy).unwrap());
+        match policies.iter().find(|it| **it == name.policy) {
+            Some(known) => name.policy = Arc::clone(known),
+            None => policies.push(Arc::clone(&name.policy)),
+        }
     }
     plan
 }
@@ -191,8 +197,8 @@ fn the_operator_beats_the_ramp() {
 #[test]
 fn a_dial_scales_what_the_ramp_leaves() {
     let mut plan = ramped(TWO);
-    let policy = Arc::get_mut(&mut plan.zones[0].steered[0].policy).unwrap();
-    policy.pools[0].region = Some("east".into());
+    let zone = Arc::get_mut(&mut plan.zones[0]).unwrap();
+    Arc::make_mut(&mut zone.steered[0].policy).pools[0].region = Some("east".into());
     let mut world = World::with(plan);
     world.says('a', DOWN, 0);
     world.says('b', UP, 0);

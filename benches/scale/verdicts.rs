@@ -6,17 +6,15 @@
 //!
 //! From the report of a probe to the snapshot that packets are answered from; not the pause that
 //! collects changes (`PUBLISH_PAUSE`), which comes on top. And the same of measured round trips.
-//!
-//! ```text
-//! cargo bench --bench scale
-//! ```
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use super::millis;
 use evenkeel::{
     clock,
     compile::{Plan, PlannedName, PlannedZone, Settings, geoip::embedded},
@@ -34,7 +32,7 @@ const NAMES: usize = 100_000;
 
 const CHANGES: usize = 21;
 
-fn main() {
+pub(super) fn run() {
     let geo = Arc::new(embedded());
     println!("{NAMES} steered names; milliseconds until a change is served, median and worst");
     let nothing = Overrides::default();
@@ -140,6 +138,7 @@ fn plan(geo: &Arc<Geo>, names: usize, of: impl Fn(usize) -> (usize, Policy)) -> 
     let mut builder = Builder::new(apex.clone());
     builder.record(&apex, Rtype::SOA, 300, &[0; 22]);
     let mut n_probes = 0;
+    let mut policies: HashSet<Arc<Policy>> = HashSet::new();
     let name = |idx: usize| {
         let owner = Name::parse(&format!("n{idx}"), Some(&apex)).expect("a name");
         builder.steer(&owner, SteeredId::at(idx), false);
@@ -149,12 +148,15 @@ fn plan(geo: &Arc<Geo>, names: usize, of: impl Fn(usize) -> (usize, Policy)) -> 
         let others = || vec![Tree::All(Box::default())];
         let probes = [first].into_iter().chain(std::iter::repeat_with(others));
         let probes = probes.take(policy.pools.len()).collect();
-        PlannedName { owner, policy: Arc::new(policy), probes }
+        // Names that differ in nothing have one policy, as `compile` sees to it.
+        let policy = policies.get(&policy).cloned().unwrap_or_else(|| Arc::new(policy));
+        policies.insert(Arc::clone(&policy));
+        PlannedName { owner, policy, probes }
     };
     let steered = (0..names).map(name).collect();
     Plan {
         settings: Settings::default(),
-        zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }],
+        zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }.into()],
         geo: Arc::clone(geo),
         probes: (0..n_probes).map(spec).collect(),
         checks: Vec::new(),
@@ -237,10 +239,6 @@ fn say(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     println!("{:>10} {:>10}   {what}", millis(median), millis(worst));
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1e3)
 }
 
 fn timed<T>(f: impl FnOnce() -> T) -> (T, Duration) {
