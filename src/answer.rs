@@ -34,9 +34,8 @@ use crate::{
     steer::{Candidates, Drawn, Outcome, PoolSet, Seat},
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
-        name::suffix_at,
         query::CLASS_IN,
-        reply::{Apex, Owner, Place, RecordSet},
+        reply::{Apex, Place, RecordSet},
     },
     zone::{Found, Glue},
 };
@@ -64,7 +63,7 @@ pub fn answer(
     {
         return rcode;
     }
-    let at = Spot { served, name: query.name, place: Some(Place::QUESTION) };
+    let at = Spot { served, name: query.name, place: Place::QUESTION };
     let mut asking = Asking { snapshot, query, client, redirects: Hashes::default(), roll };
     match follow(&at, &mut asking, reply) {
         Step::Done(rcode) => rcode,
@@ -74,7 +73,7 @@ pub fn answer(
 
 /// The network on whose behalf a question is asked.
 fn subnet(query: &Query<'_>) -> Option<Prefix> {
-    let subnet = query.edns?.subnet?;
+    let subnet = query.edns.as_ref()?.subnet.as_ref()?;
     Some(Prefix::around(subnet.address, subnet.source_len))
 }
 
@@ -101,16 +100,15 @@ fn put_explanation(
     reply.set_authoritative();
     // It names the client.
     reply.narrow_scope(subnet.map_or(0, |it| it.length()));
-    let owner = Owner { name: query.name.as_wire(), place: Some(Place::QUESTION) };
-    let apex = Apex { name: served.zone.apex().as_wire(), place: None };
+    let at = Spot { served, name: query.name, place: Place::QUESTION };
     let records = lines.iter().map(Vec::as_slice);
-    reply.put_data(Section::Answer, owner, (Rtype::TXT, 0), records, apex);
+    reply.put_records(Section::Answer, at.place, (Rtype::TXT, 0), records, at.apex(reply));
     Some(Rcode::NOERROR)
 }
 
 /// What is no question for a zone.
 fn refuse(query: &Query<'_>, reply: &mut Reply<'_>) -> Option<Rcode> {
-    match query.edns {
+    match &query.edns {
         // RFC 6891 section 6.1.3.
         Some(edns) if edns.version != 0 => return Some(Rcode::BADVERS),
         Some(edns) if edns.malformed => return Some(Rcode::FORMERR),
@@ -140,16 +138,15 @@ struct Asking<'a> {
 struct Spot<'s, 'n> {
     served: &'s Served,
     name: &'n Folded,
-    place: Option<Place>,
+    place: Place,
 }
 
 /// What one name of a chain comes to.
-#[allow(clippy::large_enum_variant)] // On the stack, for as long as a chain is followed.
 enum Step {
     /// The end.
     Done(Rcode),
     /// On with another name, which stands in the reply.
-    Next(Chained),
+    Next(Place),
 }
 
 /// Names of a chain, by their hashes: two that share one end the chain early, which is true still.
@@ -171,21 +168,16 @@ impl Hashes {
     }
 }
 
-/// The target of a CNAME.
-struct Chained {
-    name: [u8; NAME_LEN_MAX],
-    len: usize,
-    place: Option<Place>,
-}
-
 /// Follows a chain through the server's zones (RFC 1034 section 4.3.2, step 3a).
-fn chase(asking: &mut Asking<'_>, mut target: Chained, reply: &mut Reply<'_>) -> Rcode {
+fn chase(asking: &mut Asking<'_>, mut target: Place, reply: &mut Reply<'_>) -> Rcode {
     let query = asking.query;
+    let mut octets = [0; NAME_LEN_MAX];
     let mut name = Folded::default();
     let mut seen = Hashes::default();
     seen.insert(query.name.suffix(0).1);
     for _ in 1..CHAIN_LEN_MAX {
-        name.fold(&target.name[..target.len]).expect("a target is a valid name");
+        let len = reply.name(target, &mut octets);
+        name.fold(&octets[..len]).expect("a target is a valid name");
         // A loop: what was said is true, and there is no more to say.
         if !seen.insert(name.suffix(0).1) {
             return Rcode::NOERROR;
@@ -194,7 +186,7 @@ fn chase(asking: &mut Asking<'_>, mut target: Chained, reply: &mut Reply<'_>) ->
         let Some(served) = asking.snapshot.zone(&name, query.qtype) else {
             return Rcode::NOERROR;
         };
-        let at = Spot { served, name: &name, place: target.place };
+        let at = Spot { served, name: &name, place: target };
         match follow(&at, asking, reply) {
             Step::Done(rcode) => return rcode,
             Step::Next(next) => target = next,
@@ -208,7 +200,6 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
     let qtype = asking.query.qtype;
     let zone = &at.served.zone;
     let apex = at.apex(reply);
-    let owner = Owner { name: at.name.as_wire(), place: at.place };
     let is_chased = qtype != Rtype::CNAME && qtype != Rtype::ANY;
 
     let found = zone.find(at.name, qtype);
@@ -218,21 +209,21 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
     }
     match found {
         Found::Data(set, glue) => {
-            reply.put(Section::Answer, owner, &set, apex);
+            reply.put(Section::Answer, at.place, &set, apex.place);
             put_glue(glue, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
         Found::Steered(id, family) => {
             let given = give(&at.served.steered[id.idx()], family, asking, 0, reply);
-            let head = (family.rtype(), given.ttl);
             match given.what {
                 What::Drawn(drawn) => {
-                    let target = put_drawn(&drawn, head, owner, apex, reply);
-                    let is_next = family == Family::Name && is_chased;
-                    if is_next { Step::Next(target) } else { Step::Done(Rcode::NOERROR) }
+                    let head = (family.rtype(), given.ttl);
+                    let target = put_drawn(&drawn, head, at.place, apex, reply);
+                    next(target.filter(|_| family == Family::Name && is_chased))
                 }
                 What::Fixed(set) => {
-                    reply.put_data(Section::Answer, owner, head, set.records.iter(), apex);
+                    let set = RecordSet { ttl: given.ttl, ..set };
+                    reply.put(Section::Answer, at.place, &set, apex.place);
                     Step::Done(Rcode::NOERROR)
                 }
                 What::NoData => put_negative(at, apex, (Rcode::NOERROR, given.ttl), reply),
@@ -240,26 +231,27 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
             }
         }
         Found::Alias(set) => {
-            let target = put_cname(&set, owner, apex, reply);
-            if is_chased { Step::Next(target) } else { Step::Done(Rcode::NOERROR) }
+            let target = reply.put(Section::Answer, at.place, &set, apex.place);
+            next(target.filter(|_| is_chased))
         }
         Found::Redirect(dname, above) => {
             // A chain that comes by a second time makes another CNAME of the same DNAME.
             if asking.redirects.insert(at.name.suffix(above).1) {
-                reply.put(Section::Answer, at.ancestor(above, reply), &dname, apex);
+                reply.put(Section::Answer, at.ancestor(above, reply), &dname, apex.place);
             }
             // Followed whatever was asked for (RFC 6672 section 3.2, step 3c).
             match put_redirected(&dname, above, at, apex, reply) {
-                None => Step::Done(Rcode::YXDOMAIN),
-                Some(target) => Step::Next(target),
+                Redirected::TooLong => Step::Done(Rcode::YXDOMAIN),
+                Redirected::To(target) => next(target),
             }
         }
         Found::Any => {
-            put_any(owner, apex, reply);
+            put_any(at.place, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
         Found::Referral(set, above, glue) => {
-            put_referral(&set, above, glue, at, apex, reply);
+            reply.put(Section::Authority, at.ancestor(above, reply), &set, apex.place);
+            put_referral_glue(glue, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
         Found::NoData => put_negative(at, apex, (Rcode::NOERROR, u32::MAX), reply),
@@ -267,27 +259,27 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
     }
 }
 
-impl<'s, 'n> Spot<'s, 'n> {
+/// On with a target, if it is to be followed and stands in the reply: one that had no room does not,
+/// and the client asks again over TCP.
+fn next(target: Option<Place>) -> Step {
+    target.map_or(Step::Done(Rcode::NOERROR), Step::Next)
+}
+
+impl<'s> Spot<'s, '_> {
     /// The apex of the zone, and where it stands as a part of the name.
     fn apex(&self, reply: &Reply<'_>) -> Apex<'s> {
         let zone = &self.served.zone;
         let above = self.name.label_count() - zone.apex_label_count();
-        let place = self.place.and_then(|place| reply.suffix(place, above));
-        Apex { name: zone.apex().as_wire(), place }
+        Apex { name: zone.apex().as_wire(), place: self.ancestor(above, reply) }
     }
 
-    /// The name without its first `above` labels.
-    fn ancestor(&self, above: usize, reply: &Reply<'_>) -> Owner<'n> {
-        let place = self.place.and_then(|place| reply.suffix(place, above));
-        Owner { name: self.name.suffix(above).0, place }
-    }
-}
-
-impl Chained {
-    fn new(name: &[u8], place: Option<Place>) -> Self {
-        let mut chained = Self { name: [0; NAME_LEN_MAX], len: name.len(), place };
-        chained.name[..name.len()].copy_from_slice(name);
-        chained
+    /// Where the name stands without its first `above` labels.
+    fn ancestor(&self, above: usize, reply: &Reply<'_>) -> Place {
+        if self.place == Place::QUESTION {
+            // There it is whole, and nothing of it a pointer.
+            return Place::in_question(self.name.offset(above));
+        }
+        reply.suffix(self.place, above)
     }
 }
 
@@ -383,88 +375,73 @@ fn give_alias<'s>(
     }
 }
 
-/// Puts the endpoints of one draw, and says where the last of them stands: the target when they
+/// Puts the endpoints of one draw, and says where the first of them stands: the target when they
 /// are names, of which one is drawn (RFC 2181 section 10.1).
 fn put_drawn(
     drawn: &Drawn<'_>,
     head: (Rtype, u32),
-    owner: Owner<'_>,
+    owner: Place,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
-) -> Chained {
+) -> Option<Place> {
     let records = drawn.members().map(|member| &*member.rdata);
-    let place = reply.put_data(Section::Answer, owner, head, records, apex);
-    Chained::new(drawn.first(), place)
+    reply.put_records(Section::Answer, owner, head, records, apex)
 }
 
-/// Puts a CNAME and gives its target.
-fn put_cname(
-    set: &RecordSet<'_>,
-    owner: Owner<'_>,
-    apex: Apex<'_>,
-    reply: &mut Reply<'_>,
-) -> Chained {
-    let place = reply.put(Section::Answer, owner, set, apex);
-    Chained::new(set.records.first(), place)
+/// What a DNAME makes of a name.
+enum Redirected {
+    /// No name.
+    TooLong,
+    /// A target, and where it stands if it had room.
+    To(Option<Place>),
 }
 
-/// Puts the CNAME that a DNAME makes of the name (RFC 6672 section 3.1) and gives its target; none
-/// when that is too long for a name.
+/// Puts the CNAME that a DNAME makes of the name (RFC 6672 section 3.1), if its target is not too
+/// long for a name.
 fn put_redirected(
     dname: &RecordSet<'_>,
     above: usize,
     at: &Spot<'_, '_>,
     apex: Apex<'_>,
     reply: &mut Reply<'_>,
-) -> Option<Chained> {
-    let suffix = dname.records.first();
+) -> Redirected {
     let prefix = &at.name.as_wire()[..at.name.offset(above)];
+    let suffix = dname.image.first();
     let len = prefix.len() + suffix.len();
     if NAME_LEN_MAX < len {
-        return None;
+        return Redirected::TooLong;
     }
-    let mut target = Chained { name: [0; NAME_LEN_MAX], len, place: None };
-    target.name[..prefix.len()].copy_from_slice(prefix);
-    target.name[prefix.len()..len].copy_from_slice(suffix);
-    let owner = Owner { name: at.name.as_wire(), place: at.place };
+    let mut target = [0; NAME_LEN_MAX];
+    target[..prefix.len()].copy_from_slice(prefix);
+    target[prefix.len()..len].copy_from_slice(suffix);
     let head = (Rtype::CNAME, dname.ttl);
-    let records = std::iter::once(&target.name[..len]);
-    target.place = reply.put_data(Section::Answer, owner, head, records, apex);
-    Some(target)
+    let records = std::iter::once(&target[..len]);
+    Redirected::To(reply.put_records(Section::Answer, at.place, head, records, apex))
 }
 
 /// Puts a stand-in for all the types of a name (RFC 8482 section 4.2): an answer that is small,
 /// whoever the question pretends to come from.
-fn put_any(owner: Owner<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
+fn put_any(owner: Place, apex: Apex<'_>, reply: &mut Reply<'_>) {
     let records = std::iter::once(&b"\x07RFC8482\x00"[..]);
-    reply.put_data(Section::Answer, owner, (Rtype::HINFO, ANY_TTL), records, apex);
+    reply.put_records(Section::Answer, owner, (Rtype::HINFO, ANY_TTL), records, apex);
 }
 
-/// Puts the NS RRset of a cut and the addresses that its hosts cannot be reached without.
-fn put_referral(
-    ns: &RecordSet<'_>,
-    above: usize,
-    glue: Glue<'_>,
-    at: &Spot<'_, '_>,
-    apex: Apex<'_>,
-    reply: &mut Reply<'_>,
-) {
-    let cut = at.ancestor(above, reply);
-    reply.put(Section::Authority, cut, ns, apex);
-    let is_below = |host| suffix_at(host, cut.name).is_some();
-    // RFC 9471 section 3: glue for hosts below the cut is required, that of others is a help.
-    for (host, set) in glue.iter().filter(|(host, _)| is_below(host)) {
-        reply.put(Section::Additional, Owner { name: host, place: None }, &set, apex);
-    }
-    for (host, set) in glue.iter().filter(|(host, _)| !is_below(host)) {
-        reply.put_optional(Section::Additional, Owner { name: host, place: None }, &set, apex);
+/// Puts the addresses of the hosts of a cut. RFC 9471 section 3: glue for hosts below the cut is
+/// required, that of others is a help.
+fn put_referral_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
+    for host in glue.iter() {
+        if host.below_owner {
+            reply.put_required_host(host.name, &host.addresses, apex);
+        } else {
+            reply.put_host(host.name, &host.addresses, apex);
+        }
     }
 }
 
 /// Puts the addresses of hosts that an answer names, as far as they fit.
 fn put_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
-    for (host, set) in glue.iter() {
-        reply.put_optional(Section::Additional, Owner { name: host, place: None }, &set, apex);
+    for host in glue.iter() {
+        reply.put_host(host.name, &host.addresses, apex);
     }
 }
 
@@ -476,10 +453,9 @@ fn put_negative(
     (rcode, ttl_max): (Rcode, u32),
     reply: &mut Reply<'_>,
 ) -> Step {
-    let owner = Owner { name: apex.name, place: apex.place };
     let soa = at.served.zone.negative_soa();
     let soa = RecordSet { ttl: soa.ttl.min(ttl_max), ..soa };
-    reply.put(Section::Authority, owner, &soa, apex);
+    reply.put(Section::Authority, apex.place, &soa, apex.place);
     Step::Done(rcode)
 }
 

@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use crate::{
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
+    limits::NAME_LABELS_MAX,
     steer::{Basin, Branch, Condition, Measured, Outlook, Policy, Stream, View},
     wire::{Family, Folded, Rtype, name, reply::RecordSet},
     zone::{Found, Zone},
@@ -90,6 +91,13 @@ pub enum Lead<'s> {
     Nothing,
 }
 
+impl Apexes {
+    /// The numbers of labels that apexes have, up to `labels`.
+    fn depths_to(&self, labels: usize) -> u128 {
+        self.depths & u128::MAX >> (NAME_LABELS_MAX - labels)
+    }
+}
+
 impl Default for Snapshot {
     /// No zones.
     fn default() -> Self {
@@ -132,13 +140,17 @@ impl Snapshot {
 
     /// The zone with the longest apex that is left when at least `skip` labels are taken off.
     fn zone_below(&self, name: &Folded, skip: usize) -> Option<&Served> {
-        (skip..=name.label_count())
-            .filter(|skip| self.apexes.depths >> (name.label_count() - skip) & 1 != 0)
-            .find_map(|skip| {
-                let (wire, hash) = name.suffix(skip);
-                let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
-                self.apexes.table.find(hash, is_apex).map(|id| self.served(*id))
-            })
+        let mut depths = self.apexes.depths_to(name.label_count().checked_sub(skip)?);
+        while depths != 0 {
+            let depth = depths.ilog2();
+            let (wire, hash) = name.suffix(name.label_count() - depth as usize);
+            let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
+            if let Some(id) = self.apexes.table.find(hash, is_apex) {
+                return Some(self.served(*id));
+            }
+            depths &= !(1 << depth);
+        }
+        None
     }
 
     /// What the alias `name` of a pool leads to for a family.

@@ -132,7 +132,7 @@ impl<'d> Drawn<'d> {
     }
 
     /// The endpoints, in the order of the answer.
-    pub fn members(&self) -> impl Iterator<Item = &'d Member> {
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &'d Member> {
         self.members[..self.len].iter().map(|idx| &self.pool.members[usize::from(*idx)])
     }
 

@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::reader::{Malformed, Reader};
 
+/// Octets of an option before its data: code and length (RFC 6891 section 6.1.2).
+const OPTION_HEAD_LEN: usize = 4;
+
 /// Option code of the client subnet (RFC 7871 section 6).
 pub const OPTION_SUBNET: u16 = 8;
 
@@ -15,7 +18,7 @@ pub const OPTION_EDE: u16 = 15;
 
 /// What the OPT record of a question says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Edns {
+pub struct Edns<'p> {
     /// Octets of a datagram that the client takes.
     pub payload_len: u16,
     /// The version; ours is 0.
@@ -23,16 +26,16 @@ pub struct Edns {
     /// Whether the client wants DNSSEC records (RFC 3225).
     pub dnssec_ok: bool,
     /// The network on whose behalf the client asks.
-    pub subnet: Option<Subnet>,
+    pub subnet: Option<Subnet<'p>>,
     /// Whether an option breaks its own rules: the question is FORMERR.
     pub malformed: bool,
 }
 
 /// The network on whose behalf a client asks (RFC 7871 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subnet {
-    /// The address family's number: 1, 2, or 0 from a client that says nothing of itself.
-    family: u16,
+pub struct Subnet<'p> {
+    /// The whole option as it came: a reply has the same, but for the scope.
+    option: &'p [u8],
     /// The network, with zeros behind the prefix.
     pub address: IpAddr,
     /// Bits of the address that the client gave.
@@ -56,95 +59,87 @@ impl Ede {
     pub const NO_REACHABLE_AUTHORITY: Self = Self(22);
 }
 
-impl Edns {
-    /// Reads an OPT record from behind its type.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let payload_len = reader.u16()?;
-        let [_extended_rcode, version, flags, _] = reader.array()?;
-        let len = reader.u16()?;
+impl<'p> Edns<'p> {
+    /// Reads an OPT record: what stands between its type and its data, and that.
+    pub(super) fn read(head: [u8; 6], data: &'p [u8]) -> Self {
+        let [payload_0, payload_1, _extended_rcode, version, flags, _] = head;
         let mut edns = Self {
-            payload_len,
+            payload_len: u16::from_be_bytes([payload_0, payload_1]),
             version,
             dnssec_ok: flags & 0x80 != 0,
             subnet: None,
             malformed: false,
         };
-        let mut options = Reader::new(reader.take(usize::from(len))?);
         // What a later version means by its options is not known, so they are not looked at.
-        while version == 0 && !options.rest().is_empty() {
-            let (Ok(code), Ok(len)) = (options.u16(), options.u16()) else {
-                edns.malformed = true;
-                break;
-            };
-            let Ok(option) = options.take(usize::from(len)) else {
-                edns.malformed = true;
-                break;
-            };
-            if code == OPTION_SUBNET && edns.subnet.is_none() {
-                edns.subnet = Subnet::read(option).ok();
-                edns.malformed |= edns.subnet.is_none();
+        if version == 0 && !data.is_empty() {
+            edns.malformed = edns.read_options(data).is_err();
+        }
+        edns
+    }
+
+    fn read_options(&mut self, data: &'p [u8]) -> Result<(), Malformed> {
+        let mut options = Reader::new(data);
+        while !options.rest().is_empty() {
+            let whole = options.rest();
+            let [code_0, code_1, len_0, len_1]: [u8; OPTION_HEAD_LEN] = options.array()?;
+            let len = usize::from(u16::from_be_bytes([len_0, len_1]));
+            options.take(len)?;
+            if u16::from_be_bytes([code_0, code_1]) == OPTION_SUBNET && self.subnet.is_none() {
+                self.subnet = Some(Subnet::read(&whole[..OPTION_HEAD_LEN + len])?);
             }
         }
-        Ok(edns)
+        Ok(())
     }
 }
 
-impl Subnet {
-    /// Reads the option. Each error is a FORMERR by RFC 7871 section 7.1.2.
-    fn read(option: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(option);
-        let family = reader.u16()?;
-        let [source_len, scope_len] = reader.array()?;
+impl<'p> Subnet<'p> {
+    /// Reads the option, its code and length included. Each error is a FORMERR by RFC 7871 section
+    /// 7.1.2.
+    fn read(option: &'p [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(&option[OPTION_HEAD_LEN..]);
+        let [family_0, family_1, source_len, scope_len] = reader.array()?;
         let octets = reader.rest();
-
-        let mut padded = [0; 16];
-        let bits_max = match family {
-            0 => 0,
-            1 => 32,
-            2 => 128,
-            _ => return Err(Malformed),
-        };
         // Too few or too many octets, and a scope in a question, are as bad as bits beyond the
         // source prefix.
-        if bits_max < source_len
-            || scope_len != 0
-            || octets.len() != usize::from(source_len.div_ceil(8))
-        {
+        if scope_len != 0 || octets.len() != usize::from(source_len.div_ceil(8)) {
             return Err(Malformed);
         }
-        padded[..octets.len()].copy_from_slice(octets);
-        let beyond = 0xFF_u8 >> (source_len % 8);
-        if source_len % 8 != 0 && octets[octets.len() - 1] & beyond != 0 {
-            return Err(Malformed);
-        }
-        let address = if family == 2 {
-            IpAddr::V6(Ipv6Addr::from(padded))
-        } else {
-            let [a, b, c, d, ..] = padded;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        let address = match u16::from_be_bytes([family_0, family_1]) {
+            // From a client that says nothing of itself.
+            0 if source_len == 0 => Ipv4Addr::UNSPECIFIED.into(),
+            1 if source_len <= 32 => address_v4(octets, source_len)?.into(),
+            2 if source_len <= 128 => address_v6(octets, source_len)?.into(),
+            _ => return Err(Malformed),
         };
-        Ok(Self { family, address, source_len })
+        Ok(Self { option, address, source_len })
     }
 
-    /// Octets of the option in a reply, its code and length included.
-    pub(super) fn option_len(&self) -> usize {
-        8 + usize::from(self.source_len.div_ceil(8))
+    /// The option as it goes into a reply, but for the scope, which is at [`SCOPE_AT`].
+    ///
+    /// [`SCOPE_AT`]: Self::SCOPE_AT
+    pub(super) fn option(&self) -> &'p [u8] {
+        self.option
     }
 
-    /// Writes the option with `scope_len` into exactly `option_len` octets.
-    pub(super) fn write(&self, scope_len: u8, out: &mut [u8]) {
-        let (head, address) = out.split_at_mut(8);
-        let len = u16::try_from(4 + address.len()).expect("an address has at most 16 octets");
-        head[0..2].copy_from_slice(&OPTION_SUBNET.to_be_bytes());
-        head[2..4].copy_from_slice(&len.to_be_bytes());
-        head[4..6].copy_from_slice(&self.family.to_be_bytes());
-        head[6] = self.source_len;
-        head[7] = scope_len;
-        match self.address {
-            IpAddr::V4(v4) => address.copy_from_slice(&v4.octets()[..address.len()]),
-            IpAddr::V6(v6) => address.copy_from_slice(&v6.octets()[..address.len()]),
-        }
-    }
+    /// Where in the option the scope stands: behind the family and the source prefix length.
+    pub(super) const SCOPE_AT: usize = OPTION_HEAD_LEN + 3;
+}
+
+/// The network whose first octets are given, at most four, if it has no bits beyond `len`.
+fn address_v4(octets: &[u8], len: u8) -> Result<Ipv4Addr, Malformed> {
+    let bits = octets.iter().fold(0, |bits, octet| bits << 8 | u32::from(*octet));
+    let bits = bits.checked_shl(32 - 8 * u32::from(len.div_ceil(8))).unwrap_or(0);
+    let beyond = u32::MAX.checked_shr(len.into()).unwrap_or(0);
+    if bits & beyond == 0 { Ok(Ipv4Addr::from_bits(bits)) } else { Err(Malformed) }
+}
+
+/// The same of IPv6, of at most sixteen octets.
+fn address_v6(octets: &[u8], len: u8) -> Result<Ipv6Addr, Malformed> {
+    let mut padded = [0; 16];
+    padded[..octets.len()].copy_from_slice(octets);
+    let bits = u128::from_be_bytes(padded);
+    let beyond = u128::MAX.checked_shr(len.into()).unwrap_or(0);
+    if bits & beyond == 0 { Ok(Ipv6Addr::from_bits(bits)) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -154,7 +149,9 @@ mod tests {
     #[test]
     fn client_subnets() {
         let check = |option: &[u8], expect: Option<(&str, u8)>| {
-            let got = Subnet::read(option).ok().map(|it| (it.address.to_string(), it.source_len));
+            let len = u16::try_from(option.len()).unwrap().to_be_bytes();
+            let whole = [&OPTION_SUBNET.to_be_bytes(), &len, option].concat();
+            let got = Subnet::read(&whole).ok().map(|it| (it.address.to_string(), it.source_len));
             assert_eq!(got, expect.map(|(text, len)| (text.to_owned(), len)), "{option:?}");
         };
         check(&[0, 1, 24, 0, 192, 0, 2], Some(("192.0.2.0", 24)));

@@ -14,6 +14,7 @@
 //! Not here: what to say (`answer`), and text that an operator wrote (`compile`).
 
 pub mod edns;
+pub mod image;
 pub mod name;
 pub mod query;
 pub mod rdata;

@@ -258,9 +258,11 @@ pub fn text(wire: &[u8]) -> String {
 
 /// The name at hand, folded, with the place and the hash of each of its suffixes.
 ///
-/// One buffer serves a thread for all its packets; [`fold`](Self::fold) fills it anew.
+/// One buffer serves a thread for all its packets; [`fold`](Self::fold) fills it anew, and touches no
+/// more of it than the name needs.
 pub struct Folded {
-    octets: [u8; NAME_LEN_MAX + 1],
+    /// The name, and behind it what is left of others: it is read and written eight octets at a time.
+    octets: [u8; NAME_LEN_MAX + 1 + WORD_LEN],
     len: u8,
     labels: u8,
     /// Where each label begins, and last the root.
@@ -273,7 +275,7 @@ impl Default for Folded {
     /// The root.
     fn default() -> Self {
         let mut folded = Self {
-            octets: [0; NAME_LEN_MAX + 1],
+            octets: [0; NAME_LEN_MAX + 1 + WORD_LEN],
             len: 1,
             labels: 0,
             offsets: [0; NAME_LABELS_MAX + 1],
@@ -310,19 +312,31 @@ impl Folded {
         }
         self.len = u8::try_from(at).expect("at most 255");
         self.labels = u8::try_from(labels).expect("at most 127");
-        let name = octets.get(..at)?;
-        self.octets[..at].copy_from_slice(name);
-        self.octets[..at].make_ascii_lowercase();
+        self.take(octets, at);
+        self.hash(labels);
+        Some(at)
+    }
 
+    /// Copies the name, which is the first `len` octets, in lower case.
+    fn take(&mut self, octets: &[u8], len: usize) {
+        for at in (0..len).step_by(WORD_LEN) {
+            // A question has enough behind its name that only the end of a packet needs care.
+            let rest = &octets[at..];
+            let word = rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
+            self.octets[at..at + WORD_LEN].copy_from_slice(&lower(word));
+        }
+    }
+
+    /// Hashes every suffix, the shortest first.
+    fn hash(&mut self, labels: usize) {
         let mut hash = ROOT_HASH;
         self.hashes[labels] = hash;
         for label in (0..labels).rev() {
             let begin = usize::from(self.offsets[label]);
             let end = usize::from(self.offsets[label + 1]);
-            hash = extend(hash, &self.octets[begin..end]);
+            hash = extend(hash, &self.octets, begin, end - begin);
             self.hashes[label] = hash;
         }
-        Some(at)
     }
 
     /// The folded octets.
@@ -378,25 +392,57 @@ pub fn hash(wire: &[u8]) -> u64 {
 /// The hash of any octets, for what is not a name.
 #[must_use]
 pub fn hash_octets(octets: &[u8]) -> u64 {
-    extend(octets.len() as u64 ^ ROOT_HASH, octets)
+    let (words, rest) = octets.as_chunks();
+    let hash = octets.len() as u64 ^ ROOT_HASH;
+    let hash = words.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    mix_last(hash, u64::from_le_bytes(padded(rest)))
 }
+
+/// Octets that are folded and hashed at once.
+const WORD_LEN: usize = 8;
 
 const ROOT_HASH: u64 = 0x2545_F491_4F6C_DD1D;
 
-/// The hash of a name from that of its parent and its first label, length octet included.
+/// The hash of a name from that of its parent and its first label, length octet included: the `len`
+/// octets at `at`, behind which there is a word of anything.
 ///
 /// Names come from the operator's files, and a table is asked with other names only to find that
 /// they are not there, so the hash need not be secret; it has to be quick and even. It multiplies
 /// eight octets at a time to 128 bits and folds the halves.
-fn extend(parent: u64, label: &[u8]) -> u64 {
+fn extend(parent: u64, octets: &[u8], mut at: usize, mut len: usize) -> u64 {
+    let word = |at: usize| u64::from_le_bytes(octets[at..at + WORD_LEN].try_into().expect("eight"));
     let mut hash = parent;
-    let (chunks, rest) = label.as_chunks::<8>();
-    for chunk in chunks {
-        hash = fold_multiply(hash ^ u64::from_le_bytes(*chunk), 0x9E37_79B9_7F4A_7C15);
+    while WORD_LEN <= len {
+        hash = mix(hash, word(at));
+        (at, len) = (at + WORD_LEN, len - WORD_LEN);
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    fold_multiply(hash ^ u64::from_le_bytes(last), 0xD6E8_FEB8_6659_FD93)
+    mix_last(hash, word(at) & ((1 << (8 * len)) - 1))
+}
+
+fn mix(hash: u64, word: u64) -> u64 {
+    fold_multiply(hash ^ word, 0x9E37_79B9_7F4A_7C15)
+}
+
+fn mix_last(hash: u64, word: u64) -> u64 {
+    fold_multiply(hash ^ word, 0xD6E8_FEB8_6659_FD93)
+}
+
+/// Eight octets in lower case.
+fn lower(word: [u8; WORD_LEN]) -> [u8; WORD_LEN] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_ne_bytes(word);
+    // Seven bits of each octet, so that no sum carries into the next; the eighth is set by those
+    // from `A` on, and by those behind `Z`.
+    let low = word & (0x7F * ONES);
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let above_z = low + (0x7F - b'Z' as u64) * ONES;
+    let is_upper = from_a & !above_z & !word & (0x80 * ONES);
+    (word | is_upper >> 2).to_ne_bytes()
+}
+
+/// Fewer than eight octets, and zeros.
+fn padded(octets: &[u8]) -> [u8; WORD_LEN] {
+    std::array::from_fn(|idx| octets.get(idx).copied().unwrap_or(0))
 }
 
 fn fold_multiply(left: u64, right: u64) -> u64 {
@@ -464,6 +510,34 @@ mod tests {
         }
         // A boundary between labels counts: `a.bc.` is not `ab.c.`.
         assert_ne!(hash(name("a.bc.").as_wire()), hash(name("ab.c.").as_wire()));
+    }
+
+    #[test]
+    fn every_octet_is_folded_as_the_standard_library_does() {
+        for octet in 0..=u8::MAX {
+            for at in 0..WORD_LEN {
+                let mut word = [b'z', b'Z', 0xFF, 0, b'@', b'[', 0xC1, 0x5A];
+                word[at] = octet;
+                assert_eq!(lower(word), word.map(|it| it.to_ascii_lowercase()), "{word:?}");
+            }
+        }
+    }
+
+    /// Whatever lies behind a name, however long its labels are.
+    #[test]
+    fn a_name_is_folded_whatever_lies_behind_it() {
+        let mut folded = Folded::default();
+        for len in 1..=LABEL_LEN_MAX {
+            let label = [&[u8::try_from(len).unwrap()][..], &vec![b'Q'; len]].concat();
+            let wire = [&label[..], b"\x02eX\x00"].concat();
+            let expect = Name::from_wire(&wire).unwrap();
+            for behind in [&b""[..], b"A", b"ABCDEFG", b"ABCDEFGHIJKL"] {
+                let packet = [&wire, behind].concat();
+                assert_eq!(folded.fold(&packet), Some(wire.len()));
+                assert_eq!(folded.as_wire(), expect.as_wire());
+                assert_eq!(folded.suffix(0).1, hash(expect.as_wire()));
+            }
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Query<'p> {
     /// The class asked for.
     pub qclass: u16,
     /// What the OPT record says, if there is one.
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'p>>,
 }
 
 /// Why a packet is not a question that can be answered.
@@ -86,28 +86,27 @@ pub fn parse<'p>(packet: &'p [u8], name: &'p mut Folded) -> Result<Query<'p>, Re
 }
 
 /// Passes over the records behind the question and reads the OPT record among the additional ones.
-fn read_records(
-    reader: &mut Reader<'_>,
+fn read_records<'p>(
+    reader: &mut Reader<'p>,
     n_authority: u16,
     n_additional: u16,
-) -> Result<Option<Edns>, Malformed> {
+) -> Result<Option<Edns<'p>>, Malformed> {
     let mut edns = None;
     // Bounded by the packet: each turn takes octets or fails.
     for idx in 0..u32::from(n_authority) + u32::from(n_additional) {
         let is_additional = u32::from(n_authority) <= idx;
         let is_root = reader.rest().first() == Some(&0);
         reader.skip_name()?;
-        if Rtype(reader.u16()?) != Rtype::OPT {
-            reader.take(6)?;
-            let len = reader.u16()?;
-            reader.take(usize::from(len))?;
+        let [type_0, type_1, head @ .., len_0, len_1]: [u8; 10] = reader.array()?;
+        let data = reader.take(usize::from(u16::from_be_bytes([len_0, len_1])))?;
+        if Rtype(u16::from_be_bytes([type_0, type_1])) != Rtype::OPT {
             continue;
         }
         // One OPT, at the root, among the additional records (RFC 6891 section 6.1.1).
         if !is_additional || !is_root || edns.is_some() {
             return Err(Malformed);
         }
-        edns = Some(Edns::read(reader)?);
+        edns = Some(Edns::read(head, data));
     }
     Ok(edns)
 }

@@ -35,10 +35,6 @@ impl<'p> Reader<'p> {
         self.array().map(|[octet]| octet)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_be_bytes)
-    }
-
     /// Passes a name, which may end in a pointer (RFC 1035 section 4.1.4), without following it.
     pub(super) fn skip_name(&mut self) -> Result<(), Malformed> {
         loop {

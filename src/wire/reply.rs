@@ -8,11 +8,8 @@
 //! Room for the OPT record is set aside at the start, so that a reply that is cut still has one
 //! (RFC 6891 section 7).
 //!
-//! # Compression
-//!
-//! An owner name points to where it stands already: in the question, or in the data of the CNAME
-//! that led to it. Names in data and other owners share the apex of their zone ([`Apex`]). That
-//! needs neither a table nor a search, and leaves out little.
+//! What a zone holds is ready ([`Image`]) and is copied; what is made for one reply is written record
+//! by record. Both share the apex of their zone and nothing else (`image`, *Compression*).
 //!
 //! # Invariants
 //!
@@ -24,12 +21,12 @@
 
 use super::{
     Rcode, Rtype,
-    edns::{Ede, Edns, OPTION_EDE},
-    name::{labels, suffix_at},
-    query::{CLASS_IN, HEADER_LEN, Query},
-    rdata::{self, Records},
+    edns::{Ede, Edns, OPTION_EDE, Subnet},
+    image::{self, Image, pointer, shared, split_name},
+    query::{HEADER_LEN, Query},
+    rdata,
 };
-use crate::limits::UDP_REPLY_LEN_MAX;
+use crate::limits::{NAME_LEN_MAX, UDP_REPLY_LEN_MAX};
 
 /// Octets of an OPT record without options.
 const OPT_LEN: usize = 11;
@@ -74,19 +71,23 @@ impl Place {
     /// The name in the question.
     pub const QUESTION: Self = Self(0x000C);
 
-    fn new(at: usize) -> Option<Self> {
-        // Fourteen bits (RFC 1035 section 4.1.4).
-        u16::try_from(at).ok().filter(|at| *at < 0x4000).map(Self)
+    /// Where the name in the question stands without its first `begin` octets.
+    #[must_use]
+    pub fn in_question(begin: usize) -> Self {
+        assert!(begin < NAME_LEN_MAX);
+        Self::new(HEADER_LEN + begin).expect("a question stands at the front")
     }
-}
 
-/// A record's owner: its name, and where it stands already.
-#[derive(Debug, Clone, Copy)]
-pub struct Owner<'n> {
-    /// The name in wire form.
-    pub name: &'n [u8],
-    /// Where the same name stands.
-    pub place: Option<Place>,
+    /// Fourteen bits (RFC 1035 section 4.1.4), with room for the name, so that what it ends in can
+    /// be pointed to as well.
+    fn new(at: usize) -> Option<Self> {
+        u16::try_from(at).ok().filter(|at| usize::from(*at) < 0x4000 - NAME_LEN_MAX).map(Self)
+    }
+
+    /// Octets from the beginning of the message.
+    pub(super) fn offset(self) -> u16 {
+        self.0
+    }
 }
 
 /// The apex of the zone that records come from: the suffix that their names are likely to share.
@@ -95,7 +96,7 @@ pub struct Apex<'z> {
     /// The name in wire form.
     pub name: &'z [u8],
     /// Where it stands.
-    pub place: Option<Place>,
+    pub place: Place,
 }
 
 /// The records of one type at one owner.
@@ -105,8 +106,8 @@ pub struct RecordSet<'z> {
     pub rtype: Rtype,
     /// Seconds they may be kept.
     pub ttl: u32,
-    /// Their data.
-    pub records: Records<'z>,
+    /// The records, perhaps with a greater TTL.
+    pub image: Image<'z>,
 }
 
 impl<'b> Reply<'b> {
@@ -116,7 +117,7 @@ impl<'b> Reply<'b> {
     pub fn new(buffer: &'b mut [u8], limit: usize, query: &Query<'_>) -> Self {
         let len = HEADER_LEN + query.question.len();
         buffer[HEADER_LEN..len].copy_from_slice(query.question);
-        let reserved = query.edns.map_or(0, |edns| opt_len(&edns) + EDE_OPTION_LEN);
+        let reserved = query.edns.as_ref().map_or(0, reserved_len);
         assert!(limit <= buffer.len());
         assert!(len + reserved <= limit);
         Self {
@@ -159,183 +160,224 @@ impl<'b> Reply<'b> {
         self.counts[0] != 0
     }
 
-    /// Puts an RRset. If it does not fit, the reply is truncated and takes no more (RFC 2181
-    /// section 9). Says where the data of the last record stands.
+    /// Puts an RRset of which the owner stands at `owner` and the apex of the zone at `apex`. If it
+    /// does not fit, the reply is truncated and takes no more (RFC 2181 section 9). Says where the
+    /// data of the first record stands.
     pub fn put(
         &mut self,
         section: Section,
-        owner: Owner<'_>,
+        owner: Place,
         set: &RecordSet<'_>,
-        apex: Apex<'_>,
+        apex: Place,
     ) -> Option<Place> {
-        self.put_data(section, owner, (set.rtype, set.ttl), set.records.iter(), apex)
+        self.whole(section, set.image.n_records(), |reply| reply.push_image(owner, set, apex))
     }
 
-    /// Puts records of one type and TTL like [`put`](Self::put).
-    pub fn put_data<'r>(
+    /// Puts the same as [`put`](Self::put) of records that were made for this reply.
+    pub fn put_records<'r>(
         &mut self,
         section: Section,
-        owner: Owner<'_>,
-        (rtype, ttl): (Rtype, u32),
-        records: impl Iterator<Item = &'r [u8]>,
+        owner: Place,
+        head: (Rtype, u32),
+        records: impl ExactSizeIterator<Item = &'r [u8]>,
         apex: Apex<'_>,
     ) -> Option<Place> {
-        let place = self.put_whole(section, owner, (rtype, ttl), records, apex);
-        self.truncated |= place.is_none();
-        place.and_then(Place::new)
+        let n_records = u16::try_from(records.len()).expect("a few records");
+        self.whole(section, n_records, |reply| {
+            let mut records = records;
+            records.try_for_each(|data| reply.push_record(owner, head, data, apex))
+        })
     }
 
-    /// Puts an RRset that a client can do without, if it fits.
-    pub fn put_optional(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        set: &RecordSet<'_>,
-        apex: Apex<'_>,
-    ) {
-        let _ = self.put_whole(section, owner, (set.rtype, set.ttl), set.records.iter(), apex);
+    /// Puts addresses of a host that is named in what was put, if they fit.
+    pub fn put_host(&mut self, host: &[u8], set: &RecordSet<'_>, apex: Apex<'_>) {
+        if !self.truncated {
+            let n_records = set.image.n_records();
+            let _ = self.all(Section::Additional, n_records, |reply| {
+                reply.push_host(host, set.image, apex)
+            });
+        }
+    }
+
+    /// Puts those that the client cannot do without, as [`put`](Self::put) does.
+    pub fn put_required_host(&mut self, host: &[u8], set: &RecordSet<'_>, apex: Apex<'_>) {
+        let n_records = set.image.n_records();
+        self.whole(Section::Additional, n_records, |reply| reply.push_host(host, set.image, apex));
     }
 
     /// Where the name at `place` stands without its first `skip` labels.
     #[must_use]
-    pub fn suffix(&self, place: Place, skip: usize) -> Option<Place> {
-        let mut at = usize::from(place.0);
-        let mut left = skip;
-        loop {
-            let len = usize::from(self.buffer[at]);
-            if 0xC0 <= len {
-                at = (len & 0x3F) << 8 | usize::from(self.buffer[at + 1]);
-            } else if left == 0 {
-                return Place::new(at);
-            } else {
-                assert!(len != 0, "no more labels are skipped than there are");
-                at += 1 + len;
-                left -= 1;
-            }
+    pub fn suffix(&self, place: Place, skip: usize) -> Place {
+        let mut labels = self.labels(place);
+        let label = labels.nth(skip).expect("no more labels are skipped than there are");
+        Place(u16::try_from(label.at).expect("less than a name behind a place"))
+    }
+
+    /// Writes the name at `place` out and says how long it is.
+    #[must_use]
+    pub fn name(&self, place: Place, name: &mut [u8; NAME_LEN_MAX]) -> usize {
+        let mut len = 0;
+        for label in self.labels(place) {
+            let end = label.at + 1 + label.len;
+            name[len..=len + label.len].copy_from_slice(&self.buffer[label.at..end]);
+            len += 1 + label.len;
         }
+        len
+    }
+
+    /// The labels of the name at `place`, the root's included.
+    fn labels(&self, place: Place) -> impl Iterator<Item = Label> {
+        let mut next = Some(usize::from(place.0));
+        std::iter::from_fn(move || {
+            let mut at = next?;
+            let mut len = usize::from(self.buffer[at]);
+            // Each leads to the front, where there is a name without one in the end.
+            while 0xC0 <= len {
+                at = (len & 0x3F) << 8 | usize::from(self.buffer[at + 1]);
+                len = usize::from(self.buffer[at]);
+            }
+            next = (len != 0).then_some(at + 1 + len);
+            Some(Label { at, len })
+        })
     }
 
     /// Completes the reply and says how long it is.
     #[must_use]
     pub fn finish(mut self, rcode: Rcode, query: &Query<'_>) -> usize {
-        if let Some(edns) = query.edns {
-            self.put_opt(rcode, &edns);
+        if let Some(edns) = &query.edns {
+            self.put_opt(rcode, edns);
         }
         let [id_0, id_1, flags_0, flags_1] = query.header;
         let [_, low] = rcode.0.to_be_bytes();
-        self.buffer[0] = id_0;
-        self.buffer[1] = id_1;
         // QR, the opcode 0, AA, TC, and the client's RD (RFC 1035 section 4.1.1).
-        self.buffer[2] = 0x80
+        let flags_0 = 0x80
             | u8::from(self.authoritative) << 2
             | u8::from(self.truncated) << 1
             | flags_0 & 0x01;
         // RA, AD and Z are 0; the client's CD (RFC 4035 section 3.1.6).
-        self.buffer[3] = flags_1 & 0x10 | low & 0x0F;
-        self.buffer[4..6].copy_from_slice(&[0, 1]);
-        for (idx, count) in self.counts.iter().enumerate() {
-            self.buffer[6 + 2 * idx..8 + 2 * idx].copy_from_slice(&count.to_be_bytes());
-        }
+        let flags_1 = flags_1 & 0x10 | low & 0x0F;
+        let [[an_0, an_1], [ns_0, ns_1], [ar_0, ar_1]] = self.counts.map(u16::to_be_bytes);
+        let header = [id_0, id_1, flags_0, flags_1, 0, 1, an_0, an_1, ns_0, ns_1, ar_0, ar_1];
+        self.buffer[..HEADER_LEN].copy_from_slice(&header);
         self.len
     }
 
-    fn put_opt(&mut self, rcode: Rcode, edns: &Edns) {
+    fn put_opt(&mut self, rcode: Rcode, edns: &Edns<'_>) {
         // The octets were set aside in `new`.
-        self.limit += opt_len(edns) + EDE_OPTION_LEN;
-        let len_at = self.len + OPT_LEN - 2;
+        self.limit += reserved_len(edns);
+        let subnet = edns.subnet.as_ref().map_or(&[][..], Subnet::option);
+        let options_len = subnet.len() + self.ede.map_or(0, |_| EDE_OPTION_LEN);
+        let [len_0, len_1] = u16::try_from(options_len).expect("two options").to_be_bytes();
         let [payload_0, payload_1] = payload_len().to_be_bytes();
         let extended = u8::try_from(rcode.0 >> 4).expect("a response code has twelve bits");
         let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
-        let head = [0, 0, 41, payload_0, payload_1, extended, 0, dnssec_ok, 0, 0, 0];
+        let head: [u8; OPT_LEN] =
+            [0, 0, 41, payload_0, payload_1, extended, 0, dnssec_ok, 0, len_0, len_1];
         self.push(&head).expect("set aside");
-        if let Some(subnet) = edns.subnet {
-            let end = self.len + subnet.option_len();
-            subnet.write(self.scope_len, &mut self.buffer[self.len..end]);
-            self.len = end;
+        if edns.subnet.is_some() {
+            let scope_at = self.len + Subnet::SCOPE_AT;
+            self.push(subnet).expect("set aside");
+            self.buffer[scope_at] = self.scope_len;
         }
         if let Some(Ede(code)) = self.ede {
             let [option_0, option_1] = OPTION_EDE.to_be_bytes();
             let [code_0, code_1] = code.to_be_bytes();
             self.push(&[option_0, option_1, 0, 2, code_0, code_1]).expect("set aside");
         }
-        let options_len = u16::try_from(self.len - len_at - 2).expect("a few options");
-        self.buffer[len_at..len_at + 2].copy_from_slice(&options_len.to_be_bytes());
         self.counts[2] += 1;
     }
 
-    /// Puts all of the records or none, and says where the data of the last one stands.
-    fn put_whole<'r>(
+    /// Puts records that are required: all that `push` does, or the reply is truncated.
+    fn whole(
         &mut self,
         section: Section,
-        owner: Owner<'_>,
-        (rtype, ttl): (Rtype, u32),
-        records: impl Iterator<Item = &'r [u8]>,
-        apex: Apex<'_>,
-    ) -> Option<usize> {
+        n_records: u16,
+        push: impl FnOnce(&mut Self) -> Option<()>,
+    ) -> Option<Place> {
         if self.truncated {
             return None;
         }
-        assert!(self.counts[section as usize + 1..].iter().all(|count| *count == 0));
-        let mark = self.len;
-        let mut n_records = 0;
-        let mut last_at = None;
-        for rdata in records {
-            last_at = self.put_record(owner, (rtype, ttl), rdata, apex);
-            if last_at.is_none() {
-                self.len = mark;
-                return None;
-            }
-            n_records += 1;
+        let at = self.len;
+        if self.all(section, n_records, push).is_none() {
+            self.truncated = true;
+            return None;
         }
-        self.counts[section as usize] += n_records;
-        last_at
+        Place::new(at + image::HEAD_LEN)
     }
 
-    /// Puts one record; none when it does not fit, and then octets may be left behind.
-    fn put_record(
+    /// Puts all that `push` does, or nothing of it.
+    fn all(
         &mut self,
-        owner: Owner<'_>,
+        section: Section,
+        n_records: u16,
+        push: impl FnOnce(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        assert!(self.counts[section as usize + 1..].iter().all(|count| *count == 0));
+        let mark = self.len;
+        if push(self).is_none() {
+            self.len = mark;
+            return None;
+        }
+        self.counts[section as usize] += n_records;
+        Some(())
+    }
+
+    fn push_image(&mut self, owner: Place, set: &RecordSet<'_>, apex: Place) -> Option<()> {
+        let at = self.len;
+        self.push(set.image.octets())?;
+        let octets = &mut self.buffer[at..self.len];
+        if owner != Place::QUESTION || set.ttl != set.image.ttl() {
+            image::stamp(octets, owner, set.ttl);
+        }
+        for at in set.image.pointers() {
+            octets[at..at + 2].copy_from_slice(&pointer(apex));
+        }
+        Some(())
+    }
+
+    fn push_record(
+        &mut self,
+        owner: Place,
         (rtype, ttl): (Rtype, u32),
-        rdata: &[u8],
+        data: &[u8],
         apex: Apex<'_>,
-    ) -> Option<usize> {
-        match owner.place {
-            Some(place) => self.push(&pointer(place))?,
-            None => self.push_name(owner.name, apex)?,
-        }
-        let [type_0, type_1] = rtype.0.to_be_bytes();
-        let [class_0, class_1] = CLASS_IN.to_be_bytes();
-        let [ttl_0, ttl_1, ttl_2, ttl_3] = ttl.to_be_bytes();
-        self.push(&[type_0, type_1, class_0, class_1, ttl_0, ttl_1, ttl_2, ttl_3, 0, 0])?;
-        let rdata_at = self.len;
+    ) -> Option<()> {
+        let len = u16::try_from(data.len()).expect("at most what is in the zone");
+        self.push(&image::head(owner, rtype, ttl, len))?;
         let layout = rdata::layout(rtype);
-        if layout.compressible {
-            let (head, mut rest) = rdata.split_at(layout.skip);
-            self.push(head)?;
-            for _ in 0..layout.names {
-                let (name, behind) = split_name(rest);
-                self.push_name(name, apex)?;
-                rest = behind;
-            }
-            self.push(rest)?;
-        } else {
-            self.push(rdata)?;
+        if !layout.compressible {
+            return self.push(data);
         }
-        let len = u16::try_from(self.len - rdata_at).expect("at most what was in the zone");
-        self.buffer[rdata_at - 2..rdata_at].copy_from_slice(&len.to_be_bytes());
-        Some(rdata_at)
+        let data_at = self.len;
+        let (head, mut rest) = data.split_at(layout.skip);
+        self.push(head)?;
+        for _ in 0..layout.names {
+            let (name, behind) = split_name(rest);
+            self.push_name(name, apex)?;
+            rest = behind;
+        }
+        self.push(rest)?;
+        let len = u16::try_from(self.len - data_at).expect("no more than before");
+        self.buffer[data_at - 2..data_at].copy_from_slice(&len.to_be_bytes());
+        Some(())
+    }
+
+    /// Addresses, which hold no name, of a host that does not stand anywhere yet.
+    fn push_host(&mut self, host: &[u8], image: Image<'_>, apex: Apex<'_>) -> Option<()> {
+        image.bodies().try_for_each(|body| {
+            self.push_name(host, apex)?;
+            self.push(body)
+        })
     }
 
     fn push_name(&mut self, name: &[u8], apex: Apex<'_>) -> Option<()> {
-        // The root is as short as it gets; a pointer to it would be longer.
-        if let Some(place) = apex.place
-            && apex.name.len() != 1
-            && let Some(begin) = suffix_at(name, apex.name)
-        {
-            self.push(&name[..begin])?;
-            return self.push(&pointer(place));
+        match shared(name, apex.name) {
+            Some(own) => {
+                self.push(own)?;
+                self.push(&pointer(apex.place))
+            }
+            None => self.push(name),
         }
-        self.push(name)
     }
 
     fn push(&mut self, octets: &[u8]) -> Option<()> {
@@ -347,6 +389,12 @@ impl<'b> Reply<'b> {
         self.len = end;
         Some(())
     }
+}
+
+/// A label in the message: its length stands at `at`, its octets behind that.
+struct Label {
+    at: usize,
+    len: usize,
 }
 
 /// Writes a reply that has nothing but a header, for what could not be read, and says how long it
@@ -363,17 +411,9 @@ pub fn bare(packet: &[u8], rcode: Rcode, buffer: &mut [u8]) -> usize {
     HEADER_LEN
 }
 
-fn pointer(place: Place) -> [u8; 2] {
-    (0xC000 | place.0).to_be_bytes()
-}
-
-fn split_name(octets: &[u8]) -> (&[u8], &[u8]) {
-    let len = labels(octets).map(|label| 1 + label.len()).sum::<usize>() + 1;
-    octets.split_at(len)
-}
-
-fn opt_len(edns: &Edns) -> usize {
-    OPT_LEN + edns.subnet.map_or(0, |subnet| subnet.option_len())
+/// Octets that are set aside for the OPT record of a reply.
+fn reserved_len(edns: &Edns<'_>) -> usize {
+    OPT_LEN + edns.subnet.map_or(0, |subnet| subnet.option().len()) + EDE_OPTION_LEN
 }
 
 fn payload_len() -> u16 {

@@ -1,8 +1,9 @@
 //! Building a zone out of its records.
 //!
 //! ```text
-//!   record, steer  ->  names and nodes, parents first  ->  finish: RRsets by node and type,
-//!                                                          covers, wildcards, glue
+//!   record, steer  ->  names and nodes, parents first  ->  finish: RRsets by node and type, as
+//!                                                          they stand in a reply; covers,
+//!                                                          wildcards, glue
 //! ```
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use crate::{
     ids::{NodeId, SteeredId},
     wire::{
         Folded, Name, Rtype,
+        image::{self, Extent},
         name::{self, name_len, suffix_at},
         rdata,
     },
@@ -54,11 +56,11 @@ impl Builder {
             table: HashTable::new(),
             nodes: Vec::new(),
             rrsets: Vec::new(),
-            rdata: Vec::new(),
+            images: Vec::new(),
             additional: Vec::new(),
             apex_labels,
             labels_max: apex_labels,
-            negative_ttl: 0,
+            negative: Extent::default(),
         };
         let mut builder = Self {
             zone,
@@ -113,12 +115,8 @@ impl Builder {
     pub fn finish(mut self) -> Zone {
         self.group_records();
         self.cover_nodes();
+        self.make_negative();
         self.find_additional();
-        let soa = self.zone.rrset(NodeId(0), Rtype::SOA).expect("a zone has a SOA");
-        let records = self.zone.record_set(soa).records;
-        assert_eq!(records.iter().count(), 1, "a zone has one SOA");
-        let minimum = records.first().last_chunk().expect("a SOA ends in its MINIMUM field");
-        self.zone.negative_ttl = soa.ttl.min(u32::from_be_bytes(*minimum));
         self.zone
     }
 
@@ -171,15 +169,11 @@ impl Builder {
         let zone = &mut self.zone;
         for group in self.records.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
             let first = &group[0];
-            let at = zone.rdata.len();
-            for (idx, record) in group.iter().enumerate() {
-                let data = &self.rdata[record.rdata.clone()];
-                let is_new =
-                    group[..idx].iter().all(|before| self.rdata[before.rdata.clone()] != *data);
-                if is_new {
-                    rdata::pack(&mut zone.rdata, data);
-                }
-            }
+            let data = |record: &Record| &self.rdata[record.rdata.clone()];
+            let is_new = |idx: usize| group[..idx].iter().all(|it| data(it) != data(&group[idx]));
+            let records = (0..group.len()).filter(|idx| is_new(*idx)).map(|idx| data(&group[idx]));
+            let head = (first.rtype, first.ttl);
+            let extent = image::append(&mut zone.images, zone.apex.as_wire(), head, records);
             let node = &mut zone.nodes[first.node.idx()];
             if node.n_rrsets == 0 {
                 node.rrsets_at = u32::try_from(zone.rrsets.len()).expect("fewer than 2^32 RRsets");
@@ -188,8 +182,7 @@ impl Builder {
             zone.rrsets.push(RRset {
                 rtype: first.rtype,
                 ttl: first.ttl,
-                rdata_at: u32::try_from(at).expect("a zone's data fill less than 4 GiB"),
-                rdata_len: u32::try_from(zone.rdata.len() - at).expect("part of the above"),
+                extent,
                 additional_at: 0,
                 n_additional: 0,
             });
@@ -211,28 +204,38 @@ impl Builder {
         }
     }
 
+    /// Makes the SOA that negative answers carry; its TTL is the lesser of its own and its MINIMUM
+    /// field.
+    fn make_negative(&mut self) {
+        let is_soa = |it: &&Record| it.node == NodeId(0) && it.rtype == Rtype::SOA;
+        // They are sorted, so that the apex comes first.
+        let soa = self.records.iter().find(is_soa).expect("a zone has a SOA");
+        let made = self.zone.rrset(NodeId(0), Rtype::SOA).expect("it was made");
+        assert_eq!(self.zone.record_set(made).image.n_records(), 1, "a zone has one SOA");
+        let data = &self.rdata[soa.rdata.clone()];
+        let minimum = data.last_chunk().expect("a SOA ends in its MINIMUM field");
+        let ttl = soa.ttl.min(u32::from_be_bytes(*minimum));
+        let head = (Rtype::SOA, ttl);
+        let Zone { images, apex, negative, .. } = &mut self.zone;
+        *negative = image::append(images, apex.as_wire(), head, std::iter::once(data));
+    }
+
     /// Finds the addresses of the hosts that NS, MX and SRV records name (RFC 1034 section 4.3.2,
     /// step 6). Those of steered names are left out: they are chosen when they are asked for.
     fn find_additional(&mut self) {
-        for rrset_idx in 0..self.zone.rrsets.len() {
-            let rrset = self.zone.rrsets[rrset_idx];
-            if !matches!(rrset.rtype, Rtype::NS | Rtype::MX | Rtype::SRV) {
+        let records = std::mem::take(&mut self.records);
+        let groups = records.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype));
+        for (rrset_idx, group) in groups.enumerate() {
+            let Record { node, rtype, .. } = group[0];
+            if !matches!(rtype, Rtype::NS | Rtype::MX | Rtype::SRV) {
                 continue;
             }
             let at = self.zone.additional.len();
-            let hosts: Vec<Vec<u8>> = self
-                .zone
-                .record_set(&rrset)
-                .records
-                .iter()
-                .filter_map(|rdata| rdata::target(rrset.rtype, rdata))
-                .map(|target| {
-                    let len = name_len(target).expect("names in record data are valid");
-                    target[..len].to_ascii_lowercase()
-                })
-                .collect();
-            for host in hosts {
-                self.push_addresses(&host);
+            for host in self.hosts(group) {
+                self.push_addresses(&host, node);
+            }
+            if self.zone.node(node).cover == Cover::Cut(node) {
+                self.zone.additional[at..].sort_by_key(|it| !it.below_owner);
             }
             let rrset = &mut self.zone.rrsets[rrset_idx];
             rrset.additional_at = u32::try_from(at).expect("as many as there are RRsets");
@@ -241,9 +244,24 @@ impl Builder {
         }
     }
 
-    /// Adds the addresses of a host to the additional ones, if it is in the zone: below a cut they
-    /// are glue, below a wildcard those of the wildcard.
-    fn push_addresses(&mut self, host: &[u8]) {
+    /// The hosts that the records of an RRset name, each once.
+    fn hosts(&self, group: &[Record]) -> Vec<Vec<u8>> {
+        let mut hosts: Vec<Vec<u8>> = Vec::new();
+        for record in group {
+            let data = &self.rdata[record.rdata.clone()];
+            let target = rdata::target(record.rtype, data).expect("the type has one");
+            let len = name_len(target).expect("names in record data are valid");
+            let host = target[..len].to_ascii_lowercase();
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// Adds the addresses of a host that records of `owner` name to the additional ones, if it is in
+    /// the zone: below a cut they are glue, below a wildcard those of the wildcard.
+    fn push_addresses(&mut self, host: &[u8], owner: NodeId) {
         let mut folded = Folded::default();
         folded.fold(host).expect("a host is a valid name");
         if suffix_at(host, self.zone.apex.as_wire()).is_none() {
@@ -263,11 +281,12 @@ impl Builder {
             (wildcard, name_at)
         };
         let name_len = u8::try_from(host.len()).expect("a name has at most 255 octets");
+        let below_owner = suffix_at(host, zone.node_name(owner)).is_some();
         let rrsets_at = zone.node(node).rrsets_at;
         let found: Vec<Additional> = (rrsets_at..)
             .zip(zone.rrsets(node))
             .filter(|(_, rrset)| matches!(rrset.rtype, Rtype::A | Rtype::AAAA))
-            .map(|(rrset, _)| Additional { name_at, name_len, rrset })
+            .map(|(rrset, _)| Additional { name_at, name_len, below_owner, rrset })
             .collect();
         zone.additional.extend(found);
     }

@@ -34,12 +34,24 @@ pub struct Glue<'z> {
     entries: &'z [Additional],
 }
 
+/// A host with one of its RRsets.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'z> {
+    /// Its name in wire form.
+    pub name: &'z [u8],
+    /// Whether it is below the name whose records name it: of a cut, those come first.
+    pub below_owner: bool,
+    /// Its addresses of one family.
+    pub addresses: RecordSet<'z>,
+}
+
 impl<'z> Glue<'z> {
-    /// Each host's name with one of its RRsets.
-    pub fn iter(self) -> impl Iterator<Item = (&'z [u8], RecordSet<'z>)> {
-        self.entries.iter().map(move |entry| {
-            let rrset = &self.zone.rrsets[entry.rrset as usize];
-            (self.zone.name(entry.name_at, entry.name_len), self.zone.record_set(rrset))
+    /// The hosts.
+    pub fn iter(self) -> impl Iterator<Item = Host<'z>> {
+        self.entries.iter().map(move |entry| Host {
+            name: self.zone.name(entry.name_at, entry.name_len),
+            below_owner: entry.below_owner,
+            addresses: self.zone.record_set(&self.zone.rrsets[entry.rrset as usize]),
         })
     }
 }

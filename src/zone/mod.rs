@@ -26,7 +26,7 @@ mod build;
 mod find;
 
 pub use build::Builder;
-pub use find::{Found, Glue};
+pub use find::{Found, Glue, Host};
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ use hashbrown::HashTable;
 
 use crate::{
     ids::{NodeId, SteeredId},
-    wire::{Name, Rtype, name, rdata::Records, reply::RecordSet},
+    wire::{Name, Rtype, image::Extent, name, reply::RecordSet},
 };
 
 /// One zone.
@@ -48,8 +48,8 @@ pub struct Zone {
     nodes: Vec<Node>,
     /// Each node's RRsets in a row, by type.
     rrsets: Vec<RRset>,
-    /// Packed record data ([`Records`]).
-    rdata: Vec<u8>,
+    /// Their records as they stand in a reply.
+    images: Vec<u8>,
     /// For RRsets whose data names hosts of this zone, where their addresses are.
     additional: Vec<Additional>,
     /// Labels of the apex without the root.
@@ -57,7 +57,7 @@ pub struct Zone {
     /// Labels of the deepest name.
     labels_max: usize,
     /// The SOA as negative answers carry it: with the TTL of RFC 2308 section 5.
-    negative_ttl: u32,
+    negative: Extent,
 }
 
 /// A name of a zone.
@@ -100,8 +100,8 @@ enum Cover {
 struct RRset {
     rtype: Rtype,
     ttl: u32,
-    rdata_at: u32,
-    rdata_len: u32,
+    /// In `images`.
+    extent: Extent,
     additional_at: u32,
     n_additional: u16,
 }
@@ -112,6 +112,8 @@ struct Additional {
     /// The host, in `names`.
     name_at: u32,
     name_len: u8,
+    /// Whether it is below the name whose records name it. At a cut those come first.
+    below_owner: bool,
     /// Its RRset of type A or AAAA, or that of the wildcard that stands for it.
     rrset: u32,
 }
@@ -133,8 +135,8 @@ impl Zone {
     /// and its MINIMUM field.
     #[must_use]
     pub fn negative_soa(&self) -> RecordSet<'_> {
-        let soa = self.rrset(NodeId(0), Rtype::SOA).expect("the builder asserts it");
-        RecordSet { ttl: self.negative_ttl, ..self.record_set(soa) }
+        let image = self.negative.image(&self.images);
+        RecordSet { rtype: Rtype::SOA, ttl: image.ttl(), image }
     }
 
     /// Nodes, empty ones included.
@@ -169,9 +171,8 @@ impl Zone {
     }
 
     fn record_set(&self, rrset: &RRset) -> RecordSet<'_> {
-        let at = rrset.rdata_at as usize;
-        let records = Records::new(&self.rdata[at..at + rrset.rdata_len as usize]);
-        RecordSet { rtype: rrset.rtype, ttl: rrset.ttl, records }
+        let image = rrset.extent.image(&self.images);
+        RecordSet { rtype: rrset.rtype, ttl: rrset.ttl, image }
     }
 
     /// The node with this name; `hash` is that of `wire`.
@@ -186,7 +187,7 @@ impl fmt::Debug for Zone {
         for id in (0..self.nodes.len()).map(NodeId::at) {
             let owner = name::text(self.node_name(id));
             for rrset in self.rrsets(id) {
-                let n_records = self.record_set(rrset).records.iter().count();
+                let n_records = self.record_set(rrset).image.n_records();
                 writeln!(f, "{owner} {} {} x{n_records}", rrset.ttl, rrset.rtype)?;
             }
             if let Some(steering) = self.node(id).steered {
