@@ -1,15 +1,15 @@
-//! The engine: from the bytes of a question to those of the reply.
+//! The engine: from a batch of questions to the batch of their replies, bytes to bytes.
 //!
 //! ```text
-//!   packet -> gate -> wire::query -> answer -> wire::reply -> packet
-//!              |          |
-//!           silence    FORMERR, NOTIMP
+//!   Frames -> packet -> gate -> wire::query -> answer -> wire::reply -> packet -> Frames
+//!                        |          |
+//!                     silence    FORMERR, NOTIMP
 //! ```
 //!
 //! # Invariants
 //!
-//! - One engine belongs to one thread at a time. It knows no sockets: a driver gives it frames and
-//!   takes replies.
+//! - One engine belongs to one thread at a time. It knows no sockets: a driver has [`Frames`], where
+//!   it finds questions and leaves replies.
 //! - A panic loses the one question it happened at. What an engine or a snapshot holds cannot be
 //!   left half-changed by it: the one is filled anew for each question, the other never changes.
 //!
@@ -40,6 +40,30 @@ pub struct Client {
     pub transport: Transport,
 }
 
+/// A batch, as a driver holds it.
+///
+/// Questions and replies stay in the memory that the driver has them in: a datagram's buffer, a
+/// connection's, or a ring that is shared with the kernel.
+pub trait Frames {
+    /// The next question; none at the end of the batch.
+    fn next(&mut self) -> Option<Frame<'_>>;
+
+    /// Takes the first octets of the reply to the question that came last. Without a call there is
+    /// none.
+    fn take(&mut self, reply_len: usize);
+}
+
+/// One question, and the place for its reply.
+#[derive(Debug)]
+pub struct Frame<'f> {
+    /// The message.
+    pub question: &'f [u8],
+    /// Who asks, and how.
+    pub client: Client,
+    /// `UDP_REPLY_LEN_MAX` octets or more, over TCP `TCP_MESSAGE_LEN_MAX`, of anything.
+    pub reply: &'f mut [u8],
+}
+
 /// One thread's means of answering.
 #[derive(Debug)]
 pub struct Engine {
@@ -57,6 +81,21 @@ impl Default for Engine {
 }
 
 impl Engine {
+    /// Answers a batch from one snapshot.
+    pub fn respond_all(
+        &mut self,
+        snapshot: &Snapshot,
+        frames: &mut impl Frames,
+        counters: &Counters,
+    ) {
+        while let Some(Frame { question, client, reply }) = frames.next() {
+            let reply_len = self.respond(snapshot, question, client, reply, counters);
+            if 0 < reply_len {
+                frames.take(reply_len);
+            }
+        }
+    }
+
     /// Answers the message `packet` into `reply` and says how long the reply is; 0: say nothing.
     ///
     /// `reply` holds at least `UDP_REPLY_LEN_MAX` octets, over TCP `TCP_MESSAGE_LEN_MAX`. A panic

@@ -8,7 +8,8 @@
 //!      +- tcp (one thread, a task per connection)       /          -> wire::reply
 //! ```
 //!
-//! `udp` and `tcp` are drivers of the engine; a driver beside them (`AF_XDP`) needs no change to it.
+//! `udp` and `tcp` are drivers of the engine, each with [`Frames`] of its own; a driver beside them
+//! (`AF_XDP`) needs no change to it.
 //!
 //! # Invariants
 //!
@@ -24,6 +25,6 @@ mod sockets;
 mod tcp;
 mod udp;
 
-pub use engine::{Client, Engine};
+pub use engine::{Client, Engine, Frame, Frames};
 pub use sockets::{Bound, Serving, Sockets};
 pub use tcp::TcpLimits;

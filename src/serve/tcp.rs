@@ -49,7 +49,7 @@ use tokio::{
     time::{self, timeout, timeout_at},
 };
 
-use super::{Client, Engine};
+use super::{Client, Engine, Frame, Frames};
 use crate::{
     clock,
     counters::Counters,
@@ -301,40 +301,65 @@ impl Desk {
     /// says how many octets these messages are.
     fn answer(&mut self, octets: &[u8], client: IpAddr, counters: &Counters) -> (usize, Rest) {
         let client = Client { address: client, transport: Transport::Tcp };
-        let snapshot = self.snapshots.load();
-        let mut used = 0;
-        loop {
-            let Some((prefix, rest)) = octets[used..].split_first_chunk::<PREFIX_LEN>() else {
-                return (used, Rest::Partial);
-            };
-            let len = usize::from(u16::from_be_bytes(*prefix));
-            if len == 0 {
-                return (used, Rest::Nonsense);
-            }
-            let Some(question) = rest.get(..len) else {
-                return (used, Rest::Partial);
-            };
-            if TCP_WRITE_LEN_MAX < self.filled {
-                return (used, Rest::Full);
-            }
-            let (prefix, reply) = self.replies[self.filled..]
-                .split_first_chunk_mut::<PREFIX_LEN>()
-                .expect("there is room for a message behind `TCP_WRITE_LEN_MAX`");
-            let reply = &mut reply[..TCP_MESSAGE_LEN_MAX];
-            let reply_len = self.engine.respond(snapshot, question, client, reply, counters);
-            if 0 < reply_len {
-                *prefix = u16::try_from(reply_len)
-                    .expect("a reply fits the buffer, and that is as long as a `u16` can say")
-                    .to_be_bytes();
-                self.filled += PREFIX_LEN + reply_len;
-            }
-            used += PREFIX_LEN + len;
-        }
+        let Self { engine, snapshots, replies, filled } = self;
+        let mut read = Read { octets, used: 0, rest: Rest::Partial, client, replies, filled };
+        engine.respond_all(snapshots.load(), &mut read, counters);
+        (read.used, read.rest)
     }
 
     /// Drops a snapshot that was replaced.
     fn let_go(&mut self) {
         self.snapshots.load();
+    }
+}
+
+/// What was read of a connection, and room for the replies.
+struct Read<'d> {
+    octets: &'d [u8],
+    /// Octets of the messages so far.
+    used: usize,
+    /// Why there was no further one.
+    rest: Rest,
+    client: Client,
+    replies: &'d mut [u8],
+    filled: &'d mut usize,
+}
+
+impl<'d> Read<'d> {
+    fn message(&self) -> Result<&'d [u8], Rest> {
+        let rest = &self.octets[self.used..];
+        let (prefix, rest) = rest.split_first_chunk::<PREFIX_LEN>().ok_or(Rest::Partial)?;
+        let len = usize::from(u16::from_be_bytes(*prefix));
+        if len == 0 {
+            return Err(Rest::Nonsense);
+        }
+        let message = rest.get(..len).ok_or(Rest::Partial)?;
+        if TCP_WRITE_LEN_MAX < *self.filled { Err(Rest::Full) } else { Ok(message) }
+    }
+}
+
+impl Frames for Read<'_> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        match self.message() {
+            Ok(question) => {
+                self.used += PREFIX_LEN + question.len();
+                let room = &mut self.replies[*self.filled + PREFIX_LEN..];
+                let reply = &mut room[..TCP_MESSAGE_LEN_MAX];
+                Some(Frame { question, client: self.client, reply })
+            }
+            Err(rest) => {
+                self.rest = rest;
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, reply_len: usize) {
+        let prefix = u16::try_from(reply_len)
+            .expect("a reply fits the buffer, and that is as long as a `u16` can say")
+            .to_be_bytes();
+        self.replies[*self.filled..*self.filled + PREFIX_LEN].copy_from_slice(&prefix);
+        *self.filled += PREFIX_LEN + reply_len;
     }
 }
 

@@ -1,12 +1,12 @@
 //! UDP: one thread per socket, which does nothing but packets.
 //!
 //! ```text
-//!   receive a batch -> take the snapshot -> engine, once per packet -> send a batch
-//!         ^________________________________________________________________|
+//!   receive a batch -> take the snapshot -> engine -> send a batch
+//!         ^_____________________________________________|
 //! ```
 //!
-//! The engine takes a message and gives a reply; this loop is one driver of it. Another one
-//! (`AF_XDP`) stands beside this module and brings its own batches; nothing in the engine changes.
+//! This loop is one driver of the engine. Another one (`AF_XDP`) stands beside this module and brings
+//! [`Frames`] of its own; nothing in the engine changes.
 //!
 //! # Invariants
 //!
@@ -36,7 +36,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 
-use super::{Client, Engine, batch::Batch};
+use super::{Client, Engine, Frame, Frames, batch::Batch};
 use crate::{
     clock,
     counters::Counters,
@@ -114,17 +114,7 @@ impl Driver {
             }
         };
         self.counters.batch();
-        for idx in 0..count {
-            let slot = batch.slot(idx);
-            let client = Client { address: slot.source, transport: Transport::Udp };
-            // Of a datagram that was cut only the header is shown to the engine: it promises a
-            // question that is not there, and that is FORMERR, whatever the rest said.
-            let question = if slot.cut { &slot.question[..HEADER_LEN] } else { slot.question };
-            let len = engine.respond(snapshot, question, client, slot.reply, &self.counters);
-            if 0 < len {
-                batch.queue(idx, len);
-            }
-        }
+        engine.respond_all(snapshot, &mut Received { batch, next: 0, count }, &self.counters);
         let failures = batch.send(self.socket.as_fd());
         if 0 < failures {
             self.counters.send_failures(failures);
@@ -137,6 +127,32 @@ impl Driver {
         self.counters.receive_failure();
         tracing::warn!(%error, "cannot receive");
         thread::sleep(UDP_ERROR_WAIT);
+    }
+}
+
+/// The questions of a batch.
+struct Received<'b> {
+    batch: &'b mut Batch,
+    next: usize,
+    count: usize,
+}
+
+impl Frames for Received<'_> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        if self.next == self.count {
+            return None;
+        }
+        let slot = self.batch.slot(self.next);
+        self.next += 1;
+        let client = Client { address: slot.source, transport: Transport::Udp };
+        // Of a datagram that was cut only the header is shown to the engine: it promises a question
+        // that is not there, and that is FORMERR, whatever the rest said.
+        let question = if slot.cut { &slot.question[..HEADER_LEN] } else { slot.question };
+        Some(Frame { question, client, reply: slot.reply })
+    }
+
+    fn take(&mut self, reply_len: usize) {
+        self.batch.queue(self.next - 1, reply_len);
     }
 }
 
