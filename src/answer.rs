@@ -44,6 +44,7 @@ use crate::{
 const ANY_TTL: u32 = 3600;
 
 /// Answers `query` into `reply`. `client` is the address it came from.
+#[inline(always)]
 pub fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -64,7 +65,7 @@ pub fn answer(
         return rcode;
     }
     let at = Spot { served, name: query.name, place: Place::QUESTION };
-    let mut asking = Asking { snapshot, query, client, redirects: Hashes::default(), roll };
+    let mut asking = Asking { snapshot, query, client, redirects: None, aliases: 0, roll };
     match follow(&at, &mut asking, reply) {
         Step::Done(rcode) => rcode,
         Step::Next(target) => chase(&mut asking, target, reply),
@@ -72,9 +73,10 @@ pub fn answer(
 }
 
 /// The network on whose behalf a question is asked.
+#[inline(always)]
 fn subnet(query: &Query<'_>) -> Option<Prefix> {
     let subnet = query.edns.as_ref()?.subnet.as_ref()?;
-    Some(Prefix::around(subnet.address, subnet.source_len))
+    Some(Prefix::around(subnet.address(), subnet.source_len()))
 }
 
 /// Puts the explanation that `explain.<name> TXT` asks for, if who asks may see it, the name is
@@ -107,6 +109,7 @@ fn put_explanation(
 }
 
 /// What is no question for a zone.
+#[inline(always)]
 fn refuse(query: &Query<'_>, reply: &mut Reply<'_>) -> Option<Rcode> {
     match &query.edns {
         // RFC 6891 section 6.1.3.
@@ -130,8 +133,18 @@ struct Asking<'a> {
     snapshot: &'a Snapshot,
     query: &'a Query<'a>,
     client: IpAddr,
-    redirects: Hashes,
+    /// Owners of the DNAMEs that were put.
+    redirects: Option<Hashes>,
+    /// How deep in aliases of pools it is.
+    aliases: usize,
     roll: Roll,
+}
+
+impl Asking<'_> {
+    /// Whether the target of a CNAME is wanted as well.
+    fn is_chased(&self) -> bool {
+        self.query.qtype != Rtype::CNAME && self.query.qtype != Rtype::ANY
+    }
 }
 
 /// A name in its zone, and where it stands in the reply.
@@ -199,9 +212,6 @@ fn chase(asking: &mut Asking<'_>, mut target: Place, reply: &mut Reply<'_>) -> R
 fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>) -> Step {
     let qtype = asking.query.qtype;
     let zone = &at.served.zone;
-    let apex = at.apex(reply);
-    let is_chased = qtype != Rtype::CNAME && qtype != Rtype::ANY;
-
     let found = zone.find(at.name, qtype);
     // A referral is not ours to be authoritative about, but at the end of a chain that began here.
     if !matches!(found, Found::Referral(..)) || reply.has_answer() {
@@ -209,34 +219,23 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
     }
     match found {
         Found::Data(set, glue) => {
+            let apex = at.apex(reply);
             reply.put(Section::Answer, at.place, &set, apex.place);
             put_glue(glue, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
         Found::Steered(id, family) => {
-            let given = give(&at.served.steered[id.idx()], family, asking, 0, reply);
-            match given.what {
-                What::Drawn(drawn) => {
-                    let head = (family.rtype(), given.ttl);
-                    let target = put_drawn(&drawn, head, at.place, apex, reply);
-                    next(target.filter(|_| family == Family::Name && is_chased))
-                }
-                What::Fixed(set) => {
-                    let set = RecordSet { ttl: given.ttl, ..set };
-                    reply.put(Section::Answer, at.place, &set, apex.place);
-                    Step::Done(Rcode::NOERROR)
-                }
-                What::NoData => put_negative(at, apex, (Rcode::NOERROR, given.ttl), reply),
-                What::Failure(ede) => fail(ede, reply),
-            }
+            put_steered(&at.served.steered[id.idx()], family, at, u32::MAX, asking, reply)
         }
         Found::Alias(set) => {
-            let target = reply.put(Section::Answer, at.place, &set, apex.place);
-            next(target.filter(|_| is_chased))
+            let target = reply.put(Section::Answer, at.place, &set, at.apex(reply).place);
+            next(target.filter(|_| asking.is_chased()))
         }
         Found::Redirect(dname, above) => {
+            let apex = at.apex(reply);
             // A chain that comes by a second time makes another CNAME of the same DNAME.
-            if asking.redirects.insert(at.name.suffix(above).1) {
+            let redirects = asking.redirects.get_or_insert_default();
+            if redirects.insert(at.name.suffix(above).1) {
                 reply.put(Section::Answer, at.ancestor(above, reply), &dname, apex.place);
             }
             // Followed whatever was asked for (RFC 6672 section 3.2, step 3c).
@@ -246,16 +245,17 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
             }
         }
         Found::Any => {
-            put_any(at.place, apex, reply);
+            put_any(at, reply);
             Step::Done(Rcode::NOERROR)
         }
         Found::Referral(set, above, glue) => {
+            let apex = at.apex(reply);
             reply.put(Section::Authority, at.ancestor(above, reply), &set, apex.place);
             put_referral_glue(glue, apex, reply);
             Step::Done(Rcode::NOERROR)
         }
-        Found::NoData => put_negative(at, apex, (Rcode::NOERROR, u32::MAX), reply),
-        Found::Nothing => put_negative(at, apex, (Rcode::NXDOMAIN, u32::MAX), reply),
+        Found::NoData => put_negative(at, Rcode::NOERROR, u32::MAX, reply),
+        Found::Nothing => put_negative(at, Rcode::NXDOMAIN, u32::MAX, reply),
     }
 }
 
@@ -283,109 +283,120 @@ impl<'s> Spot<'s, '_> {
     }
 }
 
-/// What a steered name gives to a client.
-struct Given<'s> {
-    what: What<'s>,
-    /// Seconds it may be kept, at most.
-    ttl: u32,
-}
-
-enum What<'s> {
-    /// The endpoints of one draw.
-    Drawn(Drawn<'s>),
-    /// The records of the fixed name that the drawn pool is.
-    Fixed(RecordSet<'s>),
-    /// Nothing of the family.
-    NoData,
-    /// Nothing that may be given.
-    Failure(Ede),
-}
-
-/// What a steered name gives to the client for a family. A pool that is another name gives what that
-/// name does.
-fn give<'s>(
+/// Puts what a steered name gives to the client for a family, which may be kept for `ttl_max` seconds
+/// at most.
+fn put_steered<'s>(
     steered: &'s Steered,
     family: Family,
+    at: &Spot<'s, '_>,
+    ttl_max: u32,
     asking: &mut Asking<'s>,
-    depth: usize,
     reply: &mut Reply<'_>,
-) -> Given<'s> {
+) -> Step {
     let now = steered.family(family).expect("the zone knows the name's families");
     let seat = Seat::of(&asking.snapshot.geo, subnet(asking.query), asking.client);
     let (decision, scope_len) = now.outlook.look(seat.address);
     reply.narrow_scope(if seat.is_subnet { scope_len } else { 0 });
-    let what = match &decision.outcome {
+    match &decision.outcome {
         Outcome::Draw(candidates) => {
             if candidates.sticky && seat.is_subnet {
                 reply.narrow_scope(seat.sticky_len);
             }
-            return give_drawn(candidates, seat.network, family, asking, depth, reply);
-        }
-        Outcome::NoData => What::NoData,
-        Outcome::NoDataFor(ttl) => return Given { what: What::NoData, ttl: *ttl },
-        Outcome::NoReachableAuthority => What::Failure(Ede::NO_REACHABLE_AUTHORITY),
-        Outcome::NotReady => What::Failure(Ede::NOT_READY),
-    };
-    Given { what, ttl: u32::MAX }
-}
-
-/// Draws from what is left for the client. A pool that is another name may have nothing for this
-/// client, or nothing at all when all is down: then it is another pool's turn.
-fn give_drawn<'s>(
-    candidates: &'s Candidates,
-    network: u64,
-    family: Family,
-    asking: &mut Asking<'s>,
-    depth: usize,
-    reply: &mut Reply<'_>,
-) -> Given<'s> {
-    let mut drawn = candidates.draw(network, &mut asking.roll);
-    let mut tried = PoolSet::default();
-    loop {
-        let ttl = drawn.ttl();
-        if !drawn.pool.is_alias {
-            return Given { what: What::Drawn(drawn), ttl };
-        }
-        let given = give_alias(drawn.first(), family, asking, depth, reply);
-        if matches!(given.what, What::Failure(Ede::NO_REACHABLE_AUTHORITY)) {
-            tried.insert(usize::from(drawn.pool.pool));
-            if let Some(next) = candidates.draw_but(&tried, network, &mut asking.roll) {
-                drawn = next;
-                continue;
+            let drawn = candidates.draw(seat.network, &mut asking.roll);
+            if drawn.pool.is_alias {
+                let from = (candidates, seat.network);
+                return put_aliases(drawn, from, family, at, ttl_max, asking, reply);
             }
+            put_members(&drawn, family, at, ttl_max, asking, reply)
         }
-        return Given { ttl: given.ttl.min(ttl), ..given };
+        Outcome::NoData => put_negative(at, Rcode::NOERROR, ttl_max, reply),
+        Outcome::NoDataFor(ttl) => put_negative(at, Rcode::NOERROR, ttl_max.min(*ttl), reply),
+        Outcome::NoReachableAuthority => fail(Ede::NO_REACHABLE_AUTHORITY, reply),
+        Outcome::NotReady => fail(Ede::NOT_READY, reply),
     }
 }
 
-/// What another name of this server gives to the client.
-fn give_alias<'s>(
+/// Puts the endpoints of one draw.
+#[inline(always)]
+fn put_members(
+    drawn: &Drawn<'_>,
+    family: Family,
+    at: &Spot<'_, '_>,
+    ttl_max: u32,
+    asking: &Asking<'_>,
+    reply: &mut Reply<'_>,
+) -> Step {
+    let target = put_drawn(drawn, (family.rtype(), drawn.ttl.min(ttl_max)), at, reply);
+    next(target.filter(|_| family == Family::Name && asking.is_chased()))
+}
+
+/// Puts what was drawn, a pool that is another name. That name may have nothing for this client, or
+/// nothing at all when all is down: then it is another pool's turn.
+fn put_aliases<'s>(
+    mut drawn: Drawn<'s>,
+    (candidates, network): (&'s Candidates, u64),
+    family: Family,
+    at: &Spot<'s, '_>,
+    ttl_max: u32,
+    asking: &mut Asking<'s>,
+    reply: &mut Reply<'_>,
+) -> Step {
+    let mut tried = PoolSet::default();
+    loop {
+        if !drawn.pool.is_alias {
+            return put_members(&drawn, family, at, ttl_max, asking, reply);
+        }
+        let ttl = drawn.ttl.min(ttl_max);
+        let step = put_alias(drawn.first(), family, at, ttl, asking, reply);
+        if reply.ede() != Some(Ede::NO_REACHABLE_AUTHORITY) {
+            return step;
+        }
+        tried.insert(usize::from(drawn.pool.pool));
+        let Some(next) = candidates.draw_but(&tried, network, &mut asking.roll) else {
+            return step;
+        };
+        // Nothing but this was said yet.
+        reply.clear_ede();
+        drawn = next;
+    }
+}
+
+/// Puts what another name of this server gives to the client, for a pool that is that name.
+fn put_alias<'s>(
     name: &[u8],
     family: Family,
+    at: &Spot<'s, '_>,
+    ttl_max: u32,
     asking: &mut Asking<'s>,
-    depth: usize,
     reply: &mut Reply<'_>,
-) -> Given<'s> {
+) -> Step {
     match asking.snapshot.lead(name, family) {
-        Lead::Fixed(set) => Given { what: What::Fixed(set), ttl: set.ttl },
-        Lead::Steered(steered) if depth < ALIAS_DEPTH_MAX => {
-            give(steered, family, asking, depth + 1, reply)
+        Lead::Fixed(set) => {
+            let set = RecordSet { ttl: set.ttl.min(ttl_max), ..set };
+            reply.put(Section::Answer, at.place, &set, at.apex(reply).place);
+            Step::Done(Rcode::NOERROR)
         }
-        _ => Given { what: What::NoData, ttl: u32::MAX },
+        Lead::Steered(steered) if asking.aliases < ALIAS_DEPTH_MAX => {
+            asking.aliases += 1;
+            let step = put_steered(steered, family, at, ttl_max, asking, reply);
+            asking.aliases -= 1;
+            step
+        }
+        _ => put_negative(at, Rcode::NOERROR, ttl_max, reply),
     }
 }
 
 /// Puts the endpoints of one draw, and says where the first of them stands: the target when they
 /// are names, of which one is drawn (RFC 2181 section 10.1).
+#[inline(always)]
 fn put_drawn(
     drawn: &Drawn<'_>,
     head: (Rtype, u32),
-    owner: Place,
-    apex: Apex<'_>,
+    at: &Spot<'_, '_>,
     reply: &mut Reply<'_>,
 ) -> Option<Place> {
     let records = drawn.members().map(|member| &*member.rdata);
-    reply.put_records(Section::Answer, owner, head, records, apex)
+    reply.put_records(Section::Answer, at.place, head, records, at.apex(reply))
 }
 
 /// What a DNAME makes of a name.
@@ -421,9 +432,10 @@ fn put_redirected(
 
 /// Puts a stand-in for all the types of a name (RFC 8482 section 4.2): an answer that is small,
 /// whoever the question pretends to come from.
-fn put_any(owner: Place, apex: Apex<'_>, reply: &mut Reply<'_>) {
+fn put_any(at: &Spot<'_, '_>, reply: &mut Reply<'_>) {
     let records = std::iter::once(&b"\x07RFC8482\x00"[..]);
-    reply.put_records(Section::Answer, owner, (Rtype::HINFO, ANY_TTL), records, apex);
+    let head = (Rtype::HINFO, ANY_TTL);
+    reply.put_records(Section::Answer, at.place, head, records, at.apex(reply));
 }
 
 /// Puts the addresses of the hosts of a cut. RFC 9471 section 3: glue for hosts below the cut is
@@ -447,15 +459,11 @@ fn put_glue(glue: Glue<'_>, apex: Apex<'_>, reply: &mut Reply<'_>) {
 
 /// Puts the SOA, by which resolvers know how long there is nothing (RFC 2308 section 3); no longer
 /// than `ttl_max`.
-fn put_negative(
-    at: &Spot<'_, '_>,
-    apex: Apex<'_>,
-    (rcode, ttl_max): (Rcode, u32),
-    reply: &mut Reply<'_>,
-) -> Step {
+fn put_negative(at: &Spot<'_, '_>, rcode: Rcode, ttl_max: u32, reply: &mut Reply<'_>) -> Step {
+    let apex = at.apex(reply).place;
     let soa = at.served.zone.negative_soa();
     let soa = RecordSet { ttl: soa.ttl.min(ttl_max), ..soa };
-    reply.put(Section::Authority, apex.place, &soa, apex.place);
+    reply.put(Section::Authority, apex, &soa, apex);
     Step::Done(rcode)
 }
 

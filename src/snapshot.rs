@@ -15,7 +15,6 @@ use hashbrown::HashTable;
 use crate::{
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
-    limits::NAME_LABELS_MAX,
     steer::{Basin, Branch, Condition, Measured, Outlook, Policy, Stream, View},
     wire::{Family, Folded, Rtype, name, reply::RecordSet},
     zone::{Found, Zone},
@@ -42,9 +41,9 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 struct Apexes {
     table: HashTable<ZoneId>,
-    /// A bit per number of labels that some apex has, so that only those suffixes of a name are
-    /// looked up.
-    depths: u128,
+    /// By number of labels, whether some apex has as many, so that only those suffixes of a name
+    /// are looked up; up to the greatest such number.
+    depths: Vec<bool>,
 }
 
 /// A zone with what its steered names give now.
@@ -91,13 +90,6 @@ pub enum Lead<'s> {
     Nothing,
 }
 
-impl Apexes {
-    /// The numbers of labels that apexes have, up to `labels`.
-    fn depths_to(&self, labels: usize) -> u128 {
-        self.depths & u128::MAX >> (NAME_LABELS_MAX - labels)
-    }
-}
-
 impl Default for Snapshot {
     /// No zones.
     fn default() -> Self {
@@ -112,7 +104,9 @@ impl Snapshot {
         let mut apexes = Apexes::default();
         let hash_of = |id: &ZoneId| name::hash(zones[id.idx()].zone.apex().as_wire());
         for (idx, served) in zones.iter().enumerate() {
-            apexes.depths |= 1 << served.zone.apex_label_count();
+            let depth = served.zone.apex_label_count();
+            apexes.depths.resize(apexes.depths.len().max(depth + 1), false);
+            apexes.depths[depth] = true;
             let id = ZoneId::at(idx);
             apexes.table.insert_unique(hash_of(&id), id, hash_of);
         }
@@ -130,6 +124,7 @@ impl Snapshot {
     /// The zone that a name is in: the one with the longest apex. The DS of an apex is looked for
     /// in the zone above it, if we have that (RFC 4035 section 3.1.4.1).
     #[must_use]
+    #[inline(always)]
     pub fn zone(&self, name: &Folded, qtype: Rtype) -> Option<&Served> {
         let own = self.zone_below(name, 0)?;
         if qtype == Rtype::DS && own.zone.apex_label_count() == name.label_count() {
@@ -139,16 +134,17 @@ impl Snapshot {
     }
 
     /// The zone with the longest apex that is left when at least `skip` labels are taken off.
+    #[inline(always)]
     fn zone_below(&self, name: &Folded, skip: usize) -> Option<&Served> {
-        let mut depths = self.apexes.depths_to(name.label_count().checked_sub(skip)?);
-        while depths != 0 {
-            let depth = depths.ilog2();
-            let (wire, hash) = name.suffix(name.label_count() - depth as usize);
+        let labels = name.label_count();
+        let depths = &self.apexes.depths;
+        let depths = &depths[..depths.len().min((labels + 1).saturating_sub(skip))];
+        for depth in (0..depths.len()).rev().filter(|depth| depths[*depth]) {
+            let (wire, hash) = name.suffix(labels - depth);
             let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
             if let Some(id) = self.apexes.table.find(hash, is_apex) {
                 return Some(self.served(*id));
             }
-            depths &= !(1 << depth);
         }
         None
     }

@@ -145,6 +145,7 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
 
     /// The value of an address, and the run of addresses around it that have the same.
     #[must_use]
+    #[inline(always)]
     pub fn get(&self, address: A) -> (V, Run<A>) {
         let (first, last) = self.index.stretch(address).unwrap_or((0, self.starts.len() - 1));
         // The first start of the stretch is not after the address, so that one at least is counted.
@@ -356,6 +357,7 @@ impl Index {
     }
 
     /// The first and the last run in which the address may be; none without an index.
+    #[inline(always)]
     fn stretch<A: Address>(&self, address: A) -> Option<(usize, usize)> {
         let place = address.bits(0, COARSE_BITS);
         let cell = self.cells.get(place)?;

@@ -1,6 +1,6 @@
 //! Addresses that are nobody's in particular: private, local, reserved, for documentation.
 
-use std::sync::LazyLock;
+use std::{net::IpAddr, sync::LazyLock};
 
 use super::{
     prefix::{Bounds, Prefix},
@@ -103,7 +103,14 @@ pub(super) fn v6_kinds() -> Ranges<u128, Kind> {
     Ranges::from_blocks(Kind::Ordinary, LINES.v6.clone())
 }
 
+#[inline(always)]
 fn kind(prefix: &Prefix) -> Kind {
+    // Most of those that are asked about are of IPv4, and in no block.
+    if let IpAddr::V4(v4) = prefix.address()
+        && !LINES.v4_octets[usize::from(v4.octets()[0])]
+    {
+        return Kind::Ordinary;
+    }
     match prefix.unwrapped().bounds() {
         Bounds::V4(run) => kind_of(&LINES.v4, &LINES.v4_octets, run),
         Bounds::V6(run) => kind_of(&LINES.v6, &LINES.v6_octets, run),

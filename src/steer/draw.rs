@@ -24,13 +24,17 @@ use crate::{
 pub struct Drawn<'d> {
     /// The pool they are of.
     pub pool: &'d Candidate,
-    members: [u16; ANSWERS_MAX],
-    len: usize,
+    /// Places in the pool, as many as `len`.
+    members: [u8; ANSWERS_MAX],
+    len: u8,
+    /// Seconds the answer may be kept: as long as the endpoint of which that is least.
+    pub ttl: u32,
 }
 
 impl Candidates {
     /// Draws one answer: by the roll, or for sticky clients by the number of their network.
     #[must_use]
+    #[inline(always)]
     pub fn draw(&self, network: u64, roll: &mut Roll) -> Drawn<'_> {
         let pool = self.pick(network, roll, self.weight_sum, |pool| pool.weight);
         self.draw_of(pool, network, roll)
@@ -47,6 +51,7 @@ impl Candidates {
     }
 
     /// Picks one of the pools; their weights' sum is `sum`.
+    #[inline(always)]
     fn pick(
         &self,
         network: u64,
@@ -63,10 +68,13 @@ impl Candidates {
     }
 
     /// Draws the endpoints of an answer from a pool.
+    #[inline(always)]
     fn draw_of<'d>(&self, pool: &'d Candidate, network: u64, roll: &mut Roll) -> Drawn<'d> {
         let answers = usize::from(self.answers);
-        let mut drawn = Drawn { pool, members: [0; ANSWERS_MAX], len: 0 };
-        if self.sticky {
+        let mut drawn = Drawn::of(pool);
+        if pool.members.len() == 1 {
+            drawn.push(0);
+        } else if self.sticky {
             drawn.fill_sticky(network, answers);
         } else {
             drawn.fill(answers, roll);
@@ -77,11 +85,12 @@ impl Candidates {
 
 impl Drawn<'_> {
     /// Draws so many endpoints, each at most once.
+    #[inline(always)]
     fn fill(&mut self, answers: usize, roll: &mut Roll) {
         let members = &self.pool.members;
         let mut taken = [0_u64; POOL_ENDPOINTS_MAX / 64];
         let mut weight_left = self.pool.weight_sum;
-        while self.len < members.len().min(answers) {
+        while usize::from(self.len) < members.len().min(answers) {
             let weights = members.iter().enumerate().map(|(idx, member)| {
                 if taken[idx / 64] >> (idx % 64) & 1 == 0 { member.weight } else { 0 }
             });
@@ -96,7 +105,7 @@ impl Drawn<'_> {
     fn fill_sticky(&mut self, network: u64, answers: usize) {
         let members = &self.pool.members;
         let mut taken = f64::NEG_INFINITY;
-        while self.len < members.len().min(answers) {
+        while usize::from(self.len) < members.len().min(answers) {
             // Scores are as good as distinct; were two the same, the later one would be left out.
             let next = members
                 .iter()
@@ -126,26 +135,29 @@ fn score(network: u64, key: u64, weight: u64) -> f64 {
 }
 
 impl<'d> Drawn<'d> {
+    /// Nothing yet.
+    fn of(pool: &'d Candidate) -> Self {
+        Self { pool, members: [0; ANSWERS_MAX], len: 0, ttl: u32::MAX }
+    }
+
     fn push(&mut self, member: usize) {
-        self.members[self.len] = u16::try_from(member).expect("at most POOL_ENDPOINTS_MAX");
+        self.members[usize::from(self.len)] =
+            u8::try_from(member).expect("at most POOL_ENDPOINTS_MAX");
         self.len += 1;
+        self.ttl = self.ttl.min(self.pool.members[member].ttl);
     }
 
     /// The endpoints, in the order of the answer.
+    #[must_use]
     pub fn members(&self) -> impl ExactSizeIterator<Item = &'d Member> {
-        self.members[..self.len].iter().map(|idx| &self.pool.members[usize::from(*idx)])
+        let members = &self.members[..usize::from(self.len)];
+        members.iter().map(|idx| &self.pool.members[usize::from(*idx)])
     }
 
     /// The data of the first.
     #[must_use]
     pub fn first(&self) -> &'d [u8] {
         &self.pool.members[usize::from(self.members[0])].rdata
-    }
-
-    /// Seconds the answer may be kept: as long as the endpoint of which that is least.
-    #[must_use]
-    pub fn ttl(&self) -> u32 {
-        self.members().map(|member| member.ttl).min().expect("at least one is drawn")
     }
 }
 
@@ -163,6 +175,8 @@ fn under(roll: &mut Roll, sum: u64, weights: impl ExactSizeIterator<Item = u64>)
     }
     unreachable!("the line is as long as the weights on it");
 }
+
+const _: () = assert!(POOL_ENDPOINTS_MAX <= 1 << 8 && ANSWERS_MAX < 1 << 8);
 
 #[cfg(test)]
 mod tests {
@@ -258,7 +272,7 @@ mod tests {
             endpoints.sort_unstable();
             endpoints.dedup();
             assert_eq!(endpoints.len(), expect);
-            assert_eq!(drawn.ttl(), 20 + u32::from(endpoints[0]));
+            assert_eq!(drawn.ttl, 20 + u32::from(endpoints[0]));
         }
     }
 

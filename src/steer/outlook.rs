@@ -59,6 +59,7 @@ impl Outlook {
 
     /// What a client gets, and the bits of its address for which that is true.
     #[must_use]
+    #[inline(always)]
     pub fn look(&self, client: IpAddr) -> (&Decision, u8) {
         let Some(lines) = &self.lines else { return (&self.decisions[0], 0) };
         let (number, bits) = match unwrapped(client) {

@@ -5,10 +5,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::reader::{Malformed, Reader};
-
 /// Octets of an option before its data: code and length (RFC 6891 section 6.1.2).
 const OPTION_HEAD_LEN: usize = 4;
+
+/// Octets of a client subnet before the address: family, source and scope prefix length (RFC 7871
+/// section 6).
+const SUBNET_HEAD_LEN: usize = OPTION_HEAD_LEN + 4;
+/// The low octet of the family.
+const FAMILY_AT: usize = OPTION_HEAD_LEN + 1;
+const SOURCE_LEN_AT: usize = OPTION_HEAD_LEN + 2;
+/// Where in the option the scope stands.
+pub(super) const SCOPE_LEN_AT: usize = OPTION_HEAD_LEN + 3;
 
 /// Option code of the client subnet (RFC 7871 section 6).
 pub const OPTION_SUBNET: u16 = 8;
@@ -31,16 +38,10 @@ pub struct Edns<'p> {
     pub malformed: bool,
 }
 
-/// The network on whose behalf a client asks (RFC 7871 section 6).
+/// The network on whose behalf a client asks (RFC 7871 section 6): the whole option as it came, which
+/// a reply has too, but for the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subnet<'p> {
-    /// The whole option as it came: a reply has the same, but for the scope.
-    option: &'p [u8],
-    /// The network, with zeros behind the prefix.
-    pub address: IpAddr,
-    /// Bits of the address that the client gave.
-    pub source_len: u8,
-}
+pub struct Subnet<'p>(&'p [u8]);
 
 /// Why an answer is as it is (RFC 8914 section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,86 +61,96 @@ impl Ede {
 }
 
 impl<'p> Edns<'p> {
-    /// Reads an OPT record: what stands between its type and its data, and that.
-    pub(super) fn read(head: [u8; 6], data: &'p [u8]) -> Self {
+    /// What stands in an OPT record between its type and its data, but for their length.
+    #[inline(always)]
+    pub(super) fn new(head: [u8; 6]) -> Self {
         let [payload_0, payload_1, _extended_rcode, version, flags, _] = head;
-        let mut edns = Self {
+        Self {
             payload_len: u16::from_be_bytes([payload_0, payload_1]),
             version,
             dnssec_ok: flags & 0x80 != 0,
             subnet: None,
             malformed: false,
-        };
-        // What a later version means by its options is not known, so they are not looked at.
-        if version == 0 && !data.is_empty() {
-            edns.malformed = edns.read_options(data).is_err();
         }
-        edns
     }
 
-    fn read_options(&mut self, data: &'p [u8]) -> Result<(), Malformed> {
-        let mut options = Reader::new(data);
-        while !options.rest().is_empty() {
-            let whole = options.rest();
-            let [code_0, code_1, len_0, len_1]: [u8; OPTION_HEAD_LEN] = options.array()?;
-            let len = usize::from(u16::from_be_bytes([len_0, len_1]));
-            options.take(len)?;
-            if u16::from_be_bytes([code_0, code_1]) == OPTION_SUBNET && self.subnet.is_none() {
-                self.subnet = Some(Subnet::read(&whole[..OPTION_HEAD_LEN + len])?);
+    /// Reads its data.
+    #[inline(always)]
+    pub(super) fn read_options(&mut self, data: &'p [u8]) {
+        let mut rest = data;
+        // What a later version means by its options is not known, so they are not looked at.
+        while self.version == 0 && !rest.is_empty() {
+            let Some((option, behind)) = split_option(rest) else {
+                self.malformed = true;
+                return;
+            };
+            if option.starts_with(&OPTION_SUBNET.to_be_bytes()) && self.subnet.is_none() {
+                self.subnet = Subnet::read(option);
+                self.malformed |= self.subnet.is_none();
             }
+            rest = behind;
         }
-        Ok(())
     }
+}
+
+/// The first option, its code and length included, and what follows it.
+#[inline(always)]
+fn split_option(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, _, len_0, len_1] = octets.first_chunk::<OPTION_HEAD_LEN>()?;
+    octets.split_at_checked(OPTION_HEAD_LEN + usize::from(u16::from_be_bytes([*len_0, *len_1])))
 }
 
 impl<'p> Subnet<'p> {
-    /// Reads the option, its code and length included. Each error is a FORMERR by RFC 7871 section
-    /// 7.1.2.
-    fn read(option: &'p [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(&option[OPTION_HEAD_LEN..]);
-        let [family_0, family_1, source_len, scope_len] = reader.array()?;
-        let octets = reader.rest();
+    /// Takes the option, its code and length included. None is a FORMERR by RFC 7871 section 7.1.2.
+    fn read(option: &'p [u8]) -> Option<Self> {
+        let (head, octets) = option.split_first_chunk::<SUBNET_HEAD_LEN>()?;
+        let [_, _, _, _, family_0, family_1, source_len, scope_len] = *head;
+        let bits_max = match u16::from_be_bytes([family_0, family_1]) {
+            // From a client that says nothing of itself.
+            0 => 0,
+            1 => 32,
+            2 => 128,
+            _ => return None,
+        };
         // Too few or too many octets, and a scope in a question, are as bad as bits beyond the
         // source prefix.
-        if scope_len != 0 || octets.len() != usize::from(source_len.div_ceil(8)) {
-            return Err(Malformed);
+        let is_right = source_len <= bits_max
+            && scope_len == 0
+            && octets.len() == usize::from(source_len.div_ceil(8));
+        let beyond = !(0xFF_u8 << (source_len.wrapping_neg() % 8));
+        let is_zero_beyond = octets.last().is_none_or(|last| last & beyond == 0);
+        (is_right && is_zero_beyond).then_some(Self(option))
+    }
+
+    /// The network, with zeros behind the prefix.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        let octets = &self.0[SUBNET_HEAD_LEN..];
+        if self.0[FAMILY_AT] == 2 {
+            let mut padded = [0; 16];
+            padded[..octets.len()].copy_from_slice(octets);
+            return Ipv6Addr::from(padded).into();
         }
-        let address = match u16::from_be_bytes([family_0, family_1]) {
-            // From a client that says nothing of itself.
-            0 if source_len == 0 => Ipv4Addr::UNSPECIFIED.into(),
-            1 if source_len <= 32 => address_v4(octets, source_len)?.into(),
-            2 if source_len <= 128 => address_v6(octets, source_len)?.into(),
-            _ => return Err(Malformed),
+        let v4 = match *octets {
+            [] => [0; 4],
+            [a] => [a, 0, 0, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c] => [a, b, c, 0],
+            [a, b, c, d, ..] => [a, b, c, d],
         };
-        Ok(Self { option, address, source_len })
+        Ipv4Addr::from(v4).into()
     }
 
-    /// The option as it goes into a reply, but for the scope, which is at [`SCOPE_AT`].
-    ///
-    /// [`SCOPE_AT`]: Self::SCOPE_AT
+    /// Bits of the address that the client gave.
+    #[must_use]
+    pub fn source_len(&self) -> u8 {
+        self.0[SOURCE_LEN_AT]
+    }
+
+    /// The option as it goes into a reply, but for the scope at [`SCOPE_LEN_AT`].
     pub(super) fn option(&self) -> &'p [u8] {
-        self.option
+        self.0
     }
-
-    /// Where in the option the scope stands: behind the family and the source prefix length.
-    pub(super) const SCOPE_AT: usize = OPTION_HEAD_LEN + 3;
-}
-
-/// The network whose first octets are given, at most four, if it has no bits beyond `len`.
-fn address_v4(octets: &[u8], len: u8) -> Result<Ipv4Addr, Malformed> {
-    let bits = octets.iter().fold(0, |bits, octet| bits << 8 | u32::from(*octet));
-    let bits = bits.checked_shl(32 - 8 * u32::from(len.div_ceil(8))).unwrap_or(0);
-    let beyond = u32::MAX.checked_shr(len.into()).unwrap_or(0);
-    if bits & beyond == 0 { Ok(Ipv4Addr::from_bits(bits)) } else { Err(Malformed) }
-}
-
-/// The same of IPv6, of at most sixteen octets.
-fn address_v6(octets: &[u8], len: u8) -> Result<Ipv6Addr, Malformed> {
-    let mut padded = [0; 16];
-    padded[..octets.len()].copy_from_slice(octets);
-    let bits = u128::from_be_bytes(padded);
-    let beyond = u128::MAX.checked_shr(len.into()).unwrap_or(0);
-    if bits & beyond == 0 { Ok(Ipv6Addr::from_bits(bits)) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -151,7 +162,7 @@ mod tests {
         let check = |option: &[u8], expect: Option<(&str, u8)>| {
             let len = u16::try_from(option.len()).unwrap().to_be_bytes();
             let whole = [&OPTION_SUBNET.to_be_bytes(), &len, option].concat();
-            let got = Subnet::read(&whole).ok().map(|it| (it.address.to_string(), it.source_len));
+            let got = Subnet::read(&whole).map(|it| (it.address().to_string(), it.source_len()));
             assert_eq!(got, expect.map(|(text, len)| (text.to_owned(), len)), "{option:?}");
         };
         check(&[0, 1, 24, 0, 192, 0, 2], Some(("192.0.2.0", 24)));

@@ -265,10 +265,11 @@ pub struct Folded {
     octets: [u8; NAME_LEN_MAX + 1 + WORD_LEN],
     len: u8,
     labels: u8,
-    /// Where each label begins, and last the root.
-    offsets: [u8; NAME_LABELS_MAX + 1],
+    /// Where each label begins, and last the root: a place for every `u8`, so that none is looked
+    /// for in vain.
+    offsets: [u8; 1 << 8],
     /// The hash of the suffix that begins there.
-    hashes: [u64; NAME_LABELS_MAX + 1],
+    hashes: [u64; 1 << 8],
 }
 
 impl Default for Folded {
@@ -278,8 +279,8 @@ impl Default for Folded {
             octets: [0; NAME_LEN_MAX + 1 + WORD_LEN],
             len: 1,
             labels: 0,
-            offsets: [0; NAME_LABELS_MAX + 1],
-            hashes: [0; NAME_LABELS_MAX + 1],
+            offsets: [0; 1 << 8],
+            hashes: [0; 1 << 8],
         };
         folded.hashes[0] = ROOT_HASH;
         folded
@@ -296,46 +297,52 @@ impl Folded {
     /// Takes the uncompressed name at the start of `octets` and says how long it is; none when
     /// there is no valid one. What was held before is gone either way.
     pub fn fold(&mut self, octets: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        let mut labels = 0;
+        // A length that a `u8` can not say is more than a name may have.
+        const { assert!(NAME_LEN_MAX == u8::MAX as usize) }
+        let mut at: u8 = 0;
+        let mut labels: u8 = 0;
         loop {
-            let len = usize::from(*octets.get(at)?);
-            if LABEL_LEN_MAX < len || NAME_LEN_MAX <= at + len {
+            let len = *octets.get(usize::from(at))?;
+            if LABEL_LEN_MAX < usize::from(len) {
                 return None;
             }
-            self.offsets[labels] = u8::try_from(at).expect("below 255");
-            at += 1 + len;
+            self.offsets[usize::from(labels)] = at;
+            at = at.checked_add(1 + len)?;
             if len == 0 {
                 break;
             }
             labels += 1;
         }
-        self.len = u8::try_from(at).expect("at most 255");
-        self.labels = u8::try_from(labels).expect("at most 127");
-        self.take(octets, at);
-        self.hash(labels);
-        Some(at)
+        (self.len, self.labels) = (at, labels);
+        self.take(octets);
+        self.hash();
+        Some(at.into())
     }
 
-    /// Copies the name, which is the first `len` octets, in lower case.
-    fn take(&mut self, octets: &[u8], len: usize) {
-        for at in (0..len).step_by(WORD_LEN) {
+    /// Copies the name at the start of `octets` in lower case.
+    #[inline(always)]
+    fn take(&mut self, octets: &[u8]) {
+        let mut at = 0;
+        while at < usize::from(self.len) {
             // A question has enough behind its name that only the end of a packet needs care.
             let rest = &octets[at..];
             let word = rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
             self.octets[at..at + WORD_LEN].copy_from_slice(&lower(word));
+            at += WORD_LEN;
         }
     }
 
     /// Hashes every suffix, the shortest first.
-    fn hash(&mut self, labels: usize) {
+    #[inline(always)]
+    fn hash(&mut self) {
         let mut hash = ROOT_HASH;
-        self.hashes[labels] = hash;
-        for label in (0..labels).rev() {
-            let begin = usize::from(self.offsets[label]);
-            let end = usize::from(self.offsets[label + 1]);
-            hash = extend(hash, &self.octets, begin, end - begin);
-            self.hashes[label] = hash;
+        let mut end = self.offsets[usize::from(self.labels)];
+        self.hashes[usize::from(self.labels)] = hash;
+        for label in (0..self.labels).rev() {
+            let begin = self.offsets[usize::from(label)];
+            hash = extend(hash, &self.octets, begin.into(), (end - begin).into());
+            self.hashes[usize::from(label)] = hash;
+            end = begin;
         }
     }
 
@@ -369,6 +376,9 @@ impl Folded {
 #[must_use]
 pub fn hash(wire: &[u8]) -> u64 {
     // Not by way of `Folded`: to clear one costs more than all of this.
+    let mut octets = [0; NAME_LEN_MAX + 1 + WORD_LEN];
+    octets[..wire.len()].copy_from_slice(wire);
+    octets[..wire.len()].make_ascii_lowercase();
     let mut offsets = [0_u8; NAME_LABELS_MAX + 1];
     let (mut at, mut labels) = (0, 0);
     while wire[at] != 0 {
@@ -379,13 +389,10 @@ pub fn hash(wire: &[u8]) -> u64 {
     assert_eq!(at + 1, wire.len(), "nothing follows the root");
     let mut end = at;
     offsets[..labels].iter().rev().fold(ROOT_HASH, |hash, begin| {
-        let mut label = [0; 1 + LABEL_LEN_MAX];
         let begin = usize::from(*begin);
-        let label = &mut label[..end - begin];
-        label.copy_from_slice(&wire[begin..end]);
-        label.make_ascii_lowercase();
+        let len = end - begin;
         end = begin;
-        extend(hash, label)
+        extend(hash, &octets, begin, len)
     })
 }
 
@@ -434,13 +441,14 @@ fn lower(word: [u8; WORD_LEN]) -> [u8; WORD_LEN] {
     // Seven bits of each octet, so that no sum carries into the next; the eighth is set by those
     // from `A` on, and by those behind `Z`.
     let low = word & (0x7F * ONES);
-    let from_a = low + (0x80 - b'A' as u64) * ONES;
-    let above_z = low + (0x7F - b'Z' as u64) * ONES;
+    let from_a = low + (0x80 - u64::from(b'A')) * ONES;
+    let above_z = low + (0x7F - u64::from(b'Z')) * ONES;
     let is_upper = from_a & !above_z & !word & (0x80 * ONES);
     (word | is_upper >> 2).to_ne_bytes()
 }
 
 /// Fewer than eight octets, and zeros.
+#[inline(never)]
 fn padded(octets: &[u8]) -> [u8; WORD_LEN] {
     std::array::from_fn(|idx| octets.get(idx).copied().unwrap_or(0))
 }

@@ -53,6 +53,7 @@ impl From<Malformed> for Refusal {
 /// # Errors
 ///
 /// Says what to do with what is not a question.
+#[inline(always)]
 pub fn parse<'p>(packet: &'p [u8], name: &'p mut Folded) -> Result<Query<'p>, Refusal> {
     let mut reader = Reader::new(packet);
     let [id_0, id_1, flags_0, flags_1, counts @ ..]: [u8; HEADER_LEN] =
@@ -74,24 +75,26 @@ pub fn parse<'p>(packet: &'p [u8], name: &'p mut Folded) -> Result<Query<'p>, Re
     let question = reader.take(name_len + 4)?;
     let [type_0, type_1, class_0, class_1] = *question.last_chunk().expect("four were taken");
 
-    let edns = read_records(&mut reader, count(4), count(6))?;
-    Ok(Query {
+    let mut query = Query {
         header: [id_0, id_1, flags_0, flags_1],
         question,
         name,
         qtype: Rtype(u16::from_be_bytes([type_0, type_1])),
         qclass: u16::from_be_bytes([class_0, class_1]),
-        edns,
-    })
+        edns: None,
+    };
+    read_records(&mut reader, count(4), count(6), &mut query.edns)?;
+    Ok(query)
 }
 
 /// Passes over the records behind the question and reads the OPT record among the additional ones.
+#[inline(always)]
 fn read_records<'p>(
     reader: &mut Reader<'p>,
     n_authority: u16,
     n_additional: u16,
-) -> Result<Option<Edns<'p>>, Malformed> {
-    let mut edns = None;
+    edns: &mut Option<Edns<'p>>,
+) -> Result<(), Malformed> {
     // Bounded by the packet: each turn takes octets or fails.
     for idx in 0..u32::from(n_authority) + u32::from(n_additional) {
         let is_additional = u32::from(n_authority) <= idx;
@@ -106,9 +109,9 @@ fn read_records<'p>(
         if !is_additional || !is_root || edns.is_some() {
             return Err(Malformed);
         }
-        edns = Some(Edns::read(head, data));
+        edns.insert(Edns::new(head)).read_options(data);
     }
-    Ok(edns)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@
 
 use super::{
     Rcode, Rtype,
-    edns::{Ede, Edns, OPTION_EDE, Subnet},
+    edns::{Ede, Edns, OPTION_EDE, SCOPE_LEN_AT, Subnet},
     image::{self, Image, pointer, shared, split_name},
     query::{HEADER_LEN, Query},
     rdata,
@@ -114,6 +114,7 @@ impl<'b> Reply<'b> {
     /// Begins a reply of at most `limit` octets with the header's room and the question.
     ///
     /// `buffer` holds `limit` octets, and `limit` is at least `UDP_REPLY_LEN_MIN`.
+    #[inline(always)]
     pub fn new(buffer: &'b mut [u8], limit: usize, query: &Query<'_>) -> Self {
         let len = HEADER_LEN + query.question.len();
         buffer[HEADER_LEN..len].copy_from_slice(query.question);
@@ -140,6 +141,17 @@ impl<'b> Reply<'b> {
     /// Adds the reason to a reply that is not what the client hoped for (RFC 8914).
     pub fn set_ede(&mut self, ede: Ede) {
         self.ede = Some(ede);
+    }
+
+    /// What was said of the why.
+    #[must_use]
+    pub fn ede(&self) -> Option<Ede> {
+        self.ede
+    }
+
+    /// Takes back what was said of the why.
+    pub fn clear_ede(&mut self) {
+        self.ede = None;
     }
 
     /// Says that the answer depends on so many bits of the client's network (RFC 7871 section 7.2.1);
@@ -243,6 +255,7 @@ impl<'b> Reply<'b> {
 
     /// Completes the reply and says how long it is.
     #[must_use]
+    #[inline(always)]
     pub fn finish(mut self, rcode: Rcode, query: &Query<'_>) -> usize {
         if let Some(edns) = &query.edns {
             self.put_opt(rcode, edns);
@@ -256,12 +269,26 @@ impl<'b> Reply<'b> {
             | flags_0 & 0x01;
         // RA, AD and Z are 0; the client's CD (RFC 4035 section 3.1.6).
         let flags_1 = flags_1 & 0x10 | low & 0x0F;
-        let [[an_0, an_1], [ns_0, ns_1], [ar_0, ar_1]] = self.counts.map(u16::to_be_bytes);
-        let header = [id_0, id_1, flags_0, flags_1, 0, 1, an_0, an_1, ns_0, ns_1, ar_0, ar_1];
+        let [answers, authority, additional] = self.counts.map(u16::to_be_bytes);
+        let header: [u8; HEADER_LEN] = [
+            id_0,
+            id_1,
+            flags_0,
+            flags_1,
+            0,
+            1,
+            answers[0],
+            answers[1],
+            authority[0],
+            authority[1],
+            additional[0],
+            additional[1],
+        ];
         self.buffer[..HEADER_LEN].copy_from_slice(&header);
         self.len
     }
 
+    #[inline(always)]
     fn put_opt(&mut self, rcode: Rcode, edns: &Edns<'_>) {
         // The octets were set aside in `new`.
         self.limit += reserved_len(edns);
@@ -275,7 +302,7 @@ impl<'b> Reply<'b> {
             [0, 0, 41, payload_0, payload_1, extended, 0, dnssec_ok, 0, len_0, len_1];
         self.push(&head).expect("set aside");
         if edns.subnet.is_some() {
-            let scope_at = self.len + Subnet::SCOPE_AT;
+            let scope_at = self.len + SCOPE_LEN_AT;
             self.push(subnet).expect("set aside");
             self.buffer[scope_at] = self.scope_len;
         }
@@ -288,6 +315,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Puts records that are required: all that `push` does, or the reply is truncated.
+    #[inline(always)]
     fn whole(
         &mut self,
         section: Section,
@@ -306,6 +334,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Puts all that `push` does, or nothing of it.
+    #[inline(always)]
     fn all(
         &mut self,
         section: Section,
@@ -335,6 +364,7 @@ impl<'b> Reply<'b> {
         Some(())
     }
 
+    #[inline(always)]
     fn push_record(
         &mut self,
         owner: Place,
@@ -380,6 +410,7 @@ impl<'b> Reply<'b> {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, octets: &[u8]) -> Option<()> {
         let end = self.len + octets.len();
         if self.limit < end {

@@ -86,7 +86,8 @@ impl Builder {
         self.parents.reserve(n_names);
         self.records.reserve(n_records);
         self.rdata.reserve(rdata_len);
-        self.zone.rdata.reserve(rdata_len + 2 * n_records);
+        // Each with a pointer to its owner, type, class, TTL and length.
+        self.zone.images.reserve(rdata_len + 12 * n_records);
     }
 
     /// Adds one record. `owner` is at or below the apex; `rdata` is in uncompressed wire form.

@@ -59,6 +59,7 @@ impl<'z> Glue<'z> {
 impl Zone {
     /// Looks a name at or below the apex up.
     #[must_use]
+    #[inline(always)]
     pub fn find(&self, name: &Folded, qtype: Rtype) -> Found<'_> {
         let (wire, hash) = name.suffix(0);
         if let Some(node) = self.exact(wire, hash) {
@@ -94,6 +95,7 @@ impl Zone {
     }
 
     /// What an open node holds of a type.
+    #[inline(always)]
     fn types(&self, id: NodeId, qtype: Rtype) -> Found<'_> {
         let node = self.node(id);
         if let Some(steering) = node.steered

@@ -176,6 +176,7 @@ impl Zone {
     }
 
     /// The node with this name; `hash` is that of `wire`.
+    #[inline(always)]
     fn exact(&self, wire: &[u8], hash: u64) -> Option<NodeId> {
         self.table.find(hash, |id| self.node_name(*id) == wire).copied()
     }
