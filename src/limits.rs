@@ -155,6 +155,22 @@ pub const UDP_BATCH_LEN: usize = 64;
 /// the thread is off its core.
 pub const UDP_RECEIVE_BUFFER_LEN: usize = 8 << 20;
 
+/// Octets that an operator may ask for instead, and for packets that wait to be sent. The kernel's
+/// own least is not much less; a gigabyte per socket is more than a second of a full link.
+pub const UDP_BUFFER_LEN_MIN: u64 = 4096;
+/// See [`UDP_BUFFER_LEN_MIN`].
+pub const UDP_BUFFER_LEN_MAX: u64 = 1 << 30;
+
+/// Packet threads of one address that an operator may ask for.
+pub const UDP_THREADS_MAX: u64 = 256;
+
+/// The greatest number of a core: the kernel's sets of them have so many places.
+pub const CORE_MAX: u64 = 1023;
+
+/// How long a packet thread may ask an empty socket again and again. Waking it up takes a thousandth
+/// of that.
+pub const UDP_BUSY_POLL_MAX: Duration = Duration::from_millis(250);
+
 /// How long a packet thread sleeps in the kernel before it looks whether it is to stop, or a
 /// snapshot that it holds has been replaced.
 pub const UDP_WAIT_MAX: Duration = Duration::from_millis(250);

@@ -317,6 +317,9 @@ impl Control {
         if !self.serving.listens_on(&plan.settings.listen) {
             complaints.push(takes_another(self, "listen"));
         }
+        if plan.settings.udp != self.state.plan().settings.udp {
+            complaints.push(complaint(self, "`udp` changed: that takes a restart"));
+        }
         if plan.settings.user != self.state.plan().settings.user {
             complaints.push(complaint(self, "`user` changed: that takes a restart"));
         }

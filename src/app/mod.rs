@@ -47,10 +47,10 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     api::Api,
     clock,
-    compile::{self, Loaded, Memory, Plan, Settings},
+    compile::{self, Loaded, Memory, Plan, Settings, UdpSettings},
     health::{self, Prober},
     limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
-    serve::{Serving, Sockets, TcpLimits},
+    serve::{Serving, Sockets, TcpLimits, UdpOptions},
     state::{Change, Publisher, State, store::Store},
 };
 use control::{Control, End};
@@ -127,7 +127,8 @@ struct Ground {
 impl Ground {
     fn take(settings: &Settings, host: Option<Host>, given: Given) -> Result<Self, String> {
         let mut taken = given.addresses();
-        let sockets = Sockets::bind_beside(&settings.listen, given.bound);
+        let sockets =
+            Sockets::bind_beside(&settings.listen, udp_options(&settings.udp), given.bound);
         let sockets = sockets.map_err(|error| error.to_string())?;
         taken.retain(|it| sockets.addresses().contains(it));
         let door = settings.api.as_ref().map(|it| Door::bind(it.listen, given.api)).transpose()?;
@@ -240,6 +241,19 @@ fn succeed(
 
 async fn execute(spec: Arc<health::ProbeSpec>) -> health::Executed {
     health::execute_and_hear(&spec).await
+}
+
+/// How packets are taken in, with the defaults for what the operator does not say.
+fn udp_options(udp: &UdpSettings) -> UdpOptions {
+    let default = UdpOptions::default();
+    let per_core = Some(udp.cores.len()).filter(|n_cores| *n_cores != 0);
+    UdpOptions {
+        threads: udp.threads.or(per_core).unwrap_or(default.threads),
+        cores: udp.cores.clone(),
+        receive_buffer_len: udp.receive_buffer_len.unwrap_or(default.receive_buffer_len),
+        send_buffer_len: udp.send_buffer_len,
+        busy_poll: udp.busy_poll,
+    }
 }
 
 #[allow(clippy::needless_pass_by_value)] // As errors are mapped.

@@ -32,6 +32,7 @@ mod server;
 mod shelf;
 mod source;
 mod steer;
+mod udp;
 mod webhooks;
 mod words;
 mod yaml;
@@ -86,6 +87,8 @@ pub struct Plan {
 pub struct Settings {
     /// Where questions come in, each over UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// How packets are taken in.
+    pub udp: UdpSettings,
     /// Whom to become after binding.
     pub user: Option<String>,
     /// How long steered names wait for their first probes.
@@ -102,6 +105,21 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Whom events are told.
     pub webhooks: Vec<Webhook>,
+}
+
+/// How packets are taken in. What is not said is as the machine has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UdpSettings {
+    /// Threads per address.
+    pub threads: Option<usize>,
+    /// Cores that the threads take in turn; none: any.
+    pub cores: Vec<usize>,
+    /// Octets of the kernel's buffer for what comes in, per thread.
+    pub receive_buffer_len: Option<usize>,
+    /// Octets of the kernel's buffer for what goes out, per thread.
+    pub send_buffer_len: Option<usize>,
+    /// How long a thread asks again before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// Where the API is, and who may use it.
@@ -129,6 +147,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            udp: UdpSettings::default(),
             user: None,
             startup_wait: server::STARTUP_WAIT_DEFAULT,
             sanity: Sanity::default(),

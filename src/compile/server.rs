@@ -15,7 +15,7 @@ use super::{
     places::{self, Region},
     ramp, say_number,
     source::{Looked, Mark, Source, source_error},
-    webhooks,
+    udp, webhooks,
 };
 use crate::{
     config::{
@@ -89,6 +89,7 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     let settings = Settings {
         api: api::read(&file.api, folder, &listen, report, sources),
         listen,
+        udp: udp::read(file.udp.given(), report),
         user: user(&file.user, report),
         startup_wait: wait.map_or(STARTUP_WAIT_DEFAULT, |it| it.0),
         sanity: prober.map(|it| sanity(it, report)).unwrap_or_default(),

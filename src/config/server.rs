@@ -15,6 +15,8 @@ pub struct ServerFile<'t> {
     /// Where questions come in.
     #[serde(borrow)]
     pub listen: Field<Vec<Field<&'t str>>>,
+    /// How packets are taken in.
+    pub udp: Field<UdpFile>,
     /// Folders and files.
     #[serde(borrow)]
     pub zones: Field<Vec<Field<&'t str>>>,
@@ -62,6 +64,22 @@ pub struct DefaultsFile<'t> {
     /// How pools come back.
     #[serde(borrow)]
     pub ramp: Field<RampKey<'t>>,
+}
+
+/// How packets are taken in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`udp`")]
+pub struct UdpFile {
+    /// Threads per address.
+    pub threads: Field<u64>,
+    /// Cores for them, by their numbers.
+    pub cores: Field<Vec<Field<u64>>>,
+    /// Octets of the kernel's buffer for what comes in.
+    pub receive_buffer: Field<u64>,
+    /// Octets of the kernel's buffer for what goes out.
+    pub send_buffer: Field<u64>,
+    /// How long a thread asks again before it sleeps.
+    pub busy_poll: Field<Lasting>,
 }
 
 /// Whom events are told.

@@ -19,6 +19,9 @@
 //!   lives across a system call.
 //! - What the kernel overwrites in a header (lengths, flags) is restored before its next use.
 //! - A reply that the kernel does not take is skipped: it is lost alone.
+//! - The two calls are made without the C library's functions of their names: those are points at
+//!   which a thread can be cancelled, which nobody does here, and seeing to it takes them longer than
+//!   all else that is done for a packet in this module.
 //!
 //! Not here: how sockets are made and what threads do (`udp`).
 #![allow(unsafe_code)]
@@ -146,7 +149,22 @@ impl Batch {
     /// # Errors
     ///
     /// What `recvmmsg(2)` says, but for the timeout and the signal.
+    #[inline]
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.receive_with(socket, libc::MSG_WAITFORONE)
+    }
+
+    /// The same of what is there already: with nothing it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive) has them.
+    pub fn poll(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.receive_with(socket, libc::MSG_DONTWAIT)
+    }
+
+    #[inline(always)]
+    fn receive_with(&mut self, socket: BorrowedFd<'_>, flags: c_int) -> io::Result<usize> {
         // And one more: a call that ended with an error may have begun with the next header.
         for idx in 0..(self.received + 1).min(UDP_BATCH_LEN) {
             self.restore(idx);
@@ -155,12 +173,13 @@ impl Batch {
         // SAFETY: `incoming` holds `UDP_BATCH_LEN` headers whose pointers and lengths `new` and
         // `restore` have set to buffers of the arena, which is live and not referred to now.
         let count = unsafe {
-            libc::recvmmsg(
+            libc::syscall(
+                libc::SYS_recvmmsg,
                 socket.as_raw_fd(),
-                (&raw mut (*self.arena.as_ptr()).incoming).cast(),
-                UDP_BATCH_LEN as libc::c_uint,
-                libc::MSG_WAITFORONE as _,
-                ptr::null_mut(),
+                &raw mut (*self.arena.as_ptr()).incoming,
+                UDP_BATCH_LEN,
+                flags,
+                ptr::null_mut::<libc::timespec>(),
             )
         };
         let Ok(count) = usize::try_from(count) else {
@@ -177,6 +196,7 @@ impl Batch {
 
     /// The question at `idx`, below what `receive` said.
     #[must_use]
+    #[inline(always)]
     pub fn slot(&mut self, idx: usize) -> Slot<'_> {
         assert!(idx < self.received);
         let memory = self.arena.as_ptr();
@@ -197,6 +217,7 @@ impl Batch {
     }
 
     /// Queues the first `len` octets of the reply in slot `idx`; once per slot.
+    #[inline(always)]
     pub fn queue(&mut self, idx: usize, len: usize) {
         assert!(idx < self.received && len <= UDP_REPLY_LEN_MAX);
         assert!(self.queued < UDP_BATCH_LEN, "a slot is queued once");
@@ -225,16 +246,18 @@ impl Batch {
 
     /// Sends what is queued and says how many replies the kernel did not take.
     #[must_use]
+    #[inline(always)]
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> usize {
         let (mut done, mut failures) = (0, 0);
         while done < self.queued {
             // SAFETY: headers `done..queued` were set by `queue` and point into the arena, which
             // is live and not referred to now; the kernel writes nothing but their `msg_len`.
             let count = unsafe {
-                libc::sendmmsg(
+                libc::syscall(
+                    libc::SYS_sendmmsg,
                     socket.as_raw_fd(),
-                    (&raw mut (*self.arena.as_ptr()).outgoing[done]),
-                    (self.queued - done) as libc::c_uint,
+                    &raw mut (*self.arena.as_ptr()).outgoing[done],
+                    self.queued - done,
                     0,
                 )
             };
@@ -358,6 +381,16 @@ pub fn ignore_path_mtu(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
 pub fn force_receive_buffer(socket: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     let len = c_int::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, len)
+}
+
+/// Sets the length of `socket`'s send buffer as [`force_receive_buffer`] does that of the other.
+///
+/// # Errors
+///
+/// What `setsockopt(2)` says.
+pub fn force_send_buffer(socket: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    let len = c_int::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, len)
 }
 
 fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {

@@ -10,7 +10,7 @@
 //!
 //! - One engine belongs to one thread at a time. It knows no sockets: a driver has [`Frames`], where
 //!   it finds questions and leaves replies.
-//! - A panic loses the one question it happened at. What an engine or a snapshot holds cannot be
+//! - A panic loses the one question it happened at, and the batch goes on with the next. What an engine or a snapshot holds cannot be
 //!   left half-changed by it: the one is filled anew for each question, the other never changes.
 //!
 //! Not here: what is said (`answer`).
@@ -28,7 +28,7 @@ use crate::{
     dice::Dice,
     limits::{PANIC_LOG_EVERY, TCP_MESSAGE_LEN_MAX, UDP_REPLY_LEN_MAX, UDP_REPLY_LEN_MIN},
     snapshot::Snapshot,
-    wire::{Folded, Query, Rcode, Refusal, Reply, Transport, query, reply},
+    wire::{Folded, Query, Refusal, Reply, Transport, query, reply},
 };
 
 /// Who asks, and how.
@@ -47,6 +47,9 @@ pub struct Client {
 pub trait Frames {
     /// The next question; none at the end of the batch.
     fn next(&mut self) -> Option<Frame<'_>>;
+
+    /// The question that came last, and who asked it: one came.
+    fn last(&mut self) -> (&[u8], Client);
 
     /// Takes the first octets of the reply to the question that came last. Without a call there is
     /// none.
@@ -81,25 +84,34 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Answers a batch from one snapshot.
+    /// Answers a batch from one snapshot. A panic is caught: that question gets no reply, and is
+    /// counted and logged.
     pub fn respond_all(
         &mut self,
         snapshot: &Snapshot,
         frames: &mut impl Frames,
         counters: &Counters,
     ) {
-        while let Some(Frame { question, client, reply }) = frames.next() {
-            let reply_len = self.respond(snapshot, question, client, reply, counters);
-            if 0 < reply_len {
-                frames.take(reply_len);
+        loop {
+            let all = isolate(|| {
+                while let Some(frame) = frames.next() {
+                    let reply_len = self.respond_to(snapshot, frame, counters);
+                    if 0 < reply_len {
+                        frames.take(reply_len);
+                    }
+                }
+            });
+            if all.is_some() {
+                return;
             }
+            counters.panic();
+            let (question, client) = frames.last();
+            self.log_panic(question, client);
         }
     }
 
-    /// Answers the message `packet` into `reply` and says how long the reply is; 0: say nothing.
-    ///
-    /// `reply` holds at least `UDP_REPLY_LEN_MAX` octets, over TCP `TCP_MESSAGE_LEN_MAX`. A panic
-    /// is caught: that question gets no reply, and is counted and logged.
+    /// Answers the message `packet` into `reply` as a batch of its own, and says how long the reply
+    /// is; 0: say nothing.
     pub fn respond(
         &mut self,
         snapshot: &Snapshot,
@@ -108,24 +120,33 @@ impl Engine {
         reply: &mut [u8],
         counters: &Counters,
     ) -> usize {
+        let mut alone = Alone { question: packet, client, reply, is_asked: false, reply_len: 0 };
+        self.respond_all(snapshot, &mut alone, counters);
+        alone.reply_len
+    }
+
+    /// Answers one question and says how long the reply is; 0: say nothing.
+    #[inline(always)]
+    fn respond_to(&mut self, snapshot: &Snapshot, frame: Frame<'_>, counters: &Counters) -> usize {
+        let Frame { question, client, reply: buffer } = frame;
         counters.question(client.transport);
-        let responded =
-            isolate(|| respond(snapshot, packet, client, &mut self.dice, &mut self.name, reply));
-        match responded {
-            Some(Response::Reply { len, rcode, truncated }) => {
-                counters.reply(rcode, truncated);
-                len
-            }
-            Some(Response::Silence) => {
+        let query = match query::parse(question, &mut self.name) {
+            Ok(query) => query,
+            Err(Refusal::Ignore) => {
                 counters.ignored();
-                0
+                return 0;
             }
-            None => {
-                counters.panic();
-                self.log_panic(packet, client);
-                0
+            Err(Refusal::Reply(rcode)) => {
+                counters.reply(rcode, false);
+                return reply::bare(question, rcode, buffer);
             }
-        }
+        };
+        let mut reply = Reply::new(buffer, reply_len_max(&query, client.transport), &query);
+        let rcode = answer(snapshot, &query, client.address, self.dice.roll(), &mut reply);
+        let truncated = reply.is_truncated();
+        let reply_len = reply.finish(rcode, &query);
+        counters.reply(rcode, truncated);
+        reply_len
     }
 
     /// Says which question it was, so that it can be asked again; not more often than the log can
@@ -144,37 +165,34 @@ impl Engine {
     }
 }
 
-/// What becomes of a packet.
-enum Response {
-    Silence,
-    Reply { len: usize, rcode: Rcode, truncated: bool },
+/// A batch of one.
+struct Alone<'f> {
+    question: &'f [u8],
+    client: Client,
+    reply: &'f mut [u8],
+    is_asked: bool,
+    reply_len: usize,
 }
 
-fn respond(
-    snapshot: &Snapshot,
-    packet: &[u8],
-    client: Client,
-    dice: &mut Dice,
-    name: &mut Folded,
-    buffer: &mut [u8],
-) -> Response {
-    let query = match query::parse(packet, name) {
-        Ok(query) => query,
-        Err(Refusal::Ignore) => return Response::Silence,
-        Err(Refusal::Reply(rcode)) => {
-            let len = reply::bare(packet, rcode, buffer);
-            return Response::Reply { len, rcode, truncated: false };
-        }
-    };
-    let mut reply = Reply::new(buffer, reply_len_max(&query, client.transport), &query);
-    let rcode = answer(snapshot, &query, client.address, dice.roll(), &mut reply);
-    let truncated = reply.is_truncated();
-    Response::Reply { len: reply.finish(rcode, &query), rcode, truncated }
+impl Frames for Alone<'_> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        let Self { question, client, .. } = *self;
+        let is_new = !std::mem::replace(&mut self.is_asked, true);
+        is_new.then_some(Frame { question, client, reply: self.reply })
+    }
+
+    fn last(&mut self) -> (&[u8], Client) {
+        (self.question, self.client)
+    }
+
+    fn take(&mut self, reply_len: usize) {
+        self.reply_len = reply_len;
+    }
 }
 
 /// Octets that a reply may have.
 fn reply_len_max(query: &Query<'_>, transport: Transport) -> usize {
-    match (transport, query.edns) {
+    match (transport, &query.edns) {
         (Transport::Tcp, _) => TCP_MESSAGE_LEN_MAX,
         (Transport::Udp, None) => UDP_REPLY_LEN_MIN,
         // Values below 512 are taken as 512 (RFC 6891 section 6.2.3).

@@ -26,5 +26,5 @@ mod tcp;
 mod udp;
 
 pub use engine::{Client, Engine, Frame, Frames};
-pub use sockets::{Bound, Serving, Sockets};
+pub use sockets::{Bound, Serving, Sockets, UdpOptions};
 pub use tcp::TcpLimits;

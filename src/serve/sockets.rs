@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - Each address has one TCP socket and one UDP socket per core, all on one port.
+//! - Each address has one TCP socket and one UDP socket per packet thread, all on one port.
 //! - TCP is bound first and is exclusive: two servers never share a port unawares, though the UDP
 //!   sockets are of the kind that would (`SO_REUSEPORT`).
 //! - A [`Serving`] that is dropped stops.
@@ -31,9 +31,11 @@ use std::{
         },
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use nix::{sched::sched_getaffinity, unistd::Pid};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
 
@@ -48,6 +50,34 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// How packets are taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// Threads per address, each with a socket of its own; at least one.
+    pub threads: usize,
+    /// Cores that the threads of an address take in turn; none: any.
+    pub cores: Vec<usize>,
+    /// Octets of the kernel's buffer for what comes in, per socket.
+    pub receive_buffer_len: usize,
+    /// Octets of the kernel's buffer for what goes out, per socket; none: as the kernel has it.
+    pub send_buffer_len: Option<usize>,
+    /// How long a thread asks again before it sleeps, at most `UDP_BUSY_POLL_MAX`.
+    pub busy_poll: Duration,
+}
+
+impl Default for UdpOptions {
+    /// A thread per core of the machine, which sleeps when there is nothing.
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            cores: Vec::new(),
+            receive_buffer_len: UDP_RECEIVE_BUFFER_LEN,
+            send_buffer_len: None,
+            busy_poll: Duration::ZERO,
+        }
+    }
+}
+
 /// Sockets that are bound and not yet served. Questions that come in wait in the kernel.
 #[derive(Debug)]
 pub struct Sockets {
@@ -55,6 +85,7 @@ pub struct Sockets {
     listen: Vec<SocketAddr>,
     addresses: Vec<SocketAddr>,
     bound: Vec<Bound>,
+    options: UdpOptions,
 }
 
 /// The sockets of one address.
@@ -100,28 +131,42 @@ impl Sockets {
     ///
     /// The first address that cannot be bound, and what to do about it.
     pub fn bind(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind_beside(listen, Vec::new())
+        Self::bind_with(listen, UdpOptions::default())
     }
 
-    /// Takes the sockets that another process has `given`, as far as they are listed, and binds the
-    /// other addresses. What is given and not listed is closed.
+    /// The same, and packets are taken in as `options` say.
     ///
     /// # Errors
     ///
-    /// See [`bind`](Self::bind).
-    pub fn bind_beside(listen: &[SocketAddr], mut given: Vec<Bound>) -> io::Result<Self> {
-        let mut sockets = Self { listen: listen.to_vec(), addresses: vec![], bound: vec![] };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+    /// The first address that cannot be bound, or core that cannot be had, and what to do about it.
+    pub fn bind_with(listen: &[SocketAddr], options: UdpOptions) -> io::Result<Self> {
+        Self::bind_beside(listen, options, Vec::new())
+    }
+
+    /// Takes the sockets that another process has `given`, as far as they are listed, and binds the
+    /// other addresses. What is given and not listed is closed. Given sockets stay as many as they
+    /// are and keep their buffers, whatever `options` say: in each there may be questions.
+    ///
+    /// # Errors
+    ///
+    /// See [`bind_with`](Self::bind_with).
+    pub fn bind_beside(
+        listen: &[SocketAddr],
+        options: UdpOptions,
+        mut given: Vec<Bound>,
+    ) -> io::Result<Self> {
+        check_cores(&options.cores)?;
+        let (mut addresses, mut all_bound) = (vec![], vec![]);
         for address in listen {
             let is_it = |it: &Bound| it.listen == *address || it.address == *address;
             let bound = match given.iter().position(is_it) {
                 Some(idx) => Bound { listen: *address, ..given.swap_remove(idx) },
-                None => bind_both(*address, cores)?,
+                None => bind_both(*address, &options)?,
             };
-            sockets.addresses.push(bound.address);
-            sockets.bound.push(bound);
+            addresses.push(bound.address);
+            all_bound.push(bound);
         }
-        Ok(sockets)
+        Ok(Self { listen: listen.to_vec(), addresses, bound: all_bound, options })
     }
 
     /// What was bound, in the order of `listen`, with the ports that the kernel chose.
@@ -156,14 +201,21 @@ impl Sockets {
         };
         let (of_tcp, of_udp) =
             registry.sets().split_last().expect("the registry was made for one set or more");
+        let cores = &self.options.cores;
         let (mut listeners, mut sockets) = (vec![], vec![]);
         for (bound, spare) in self.bound.into_iter().zip(&serving.spare) {
             listeners.push(bound.tcp);
-            sockets.extend(bound.udp.into_iter().map(|it| (it, Arc::clone(&spare.shared))));
+            for (idx, socket) in bound.udp.into_iter().enumerate() {
+                let core = (!cores.is_empty()).then(|| cores[idx % cores.len()]);
+                sockets.push((socket, core, Arc::clone(&spare.shared)));
+            }
         }
-        for ((idx, (socket, shared)), counters) in sockets.into_iter().enumerate().zip(of_udp) {
+        let sockets = sockets.into_iter().enumerate();
+        for ((idx, (socket, core, shared)), counters) in sockets.zip(of_udp) {
             let driver = udp::Driver {
                 socket,
+                core,
+                busy_poll: self.options.busy_poll,
                 snapshots: Arc::clone(snapshots),
                 counters: Arc::clone(counters),
                 stop: Arc::clone(&serving.stop_udp),
@@ -294,14 +346,29 @@ impl Bound {
     }
 }
 
-/// One TCP socket and `cores` UDP sockets on the same port.
-fn bind_both(address: SocketAddr, cores: usize) -> io::Result<Bound> {
+/// Whether there are these cores, and we may have them.
+fn check_cores(cores: &[usize]) -> io::Result<()> {
+    let ours = sched_getaffinity(Pid::from_raw(0))?;
+    match cores.iter().find(|core| !ours.is_set(**core).unwrap_or(false)) {
+        None => Ok(()),
+        Some(core) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "core {core} is not there, or not for this process\nhint: `nproc --all` counts \
+                 them from 0, and `taskset --pid $$` says which of them a process may have"
+            ),
+        )),
+    }
+}
+
+/// One TCP socket and the UDP sockets on the same port.
+fn bind_both(address: SocketAddr, options: &UdpOptions) -> io::Result<Bound> {
     let mut tries = 1;
     loop {
         let tcp = bind_tcp(address).map_err(|error| explain(address, "TCP", &error))?;
         // With port 0 the kernel has chosen one that is free over TCP; over UDP it may be taken.
         let chosen = tcp.local_addr()?;
-        match (0..cores).map(|_| bind_udp(chosen)).collect() {
+        match (0..options.threads).map(|_| bind_udp(chosen, options)).collect() {
             Ok(udp) => return Ok(Bound { listen: address, address: chosen, tcp, udp }),
             Err(error)
                 if address.port() == 0
@@ -329,15 +396,20 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind_udp(address: SocketAddr, options: &UdpOptions) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(true)?;
-    if batch::force_receive_buffer(socket.as_fd(), UDP_RECEIVE_BUFFER_LEN).is_err() {
-        // Without the privilege the kernel gives as much as it gives to all (`rmem_max`).
-        socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER_LEN)?;
+    // Without the privilege the kernel gives as much as it gives to all (`rmem_max`, `wmem_max`).
+    if batch::force_receive_buffer(socket.as_fd(), options.receive_buffer_len).is_err() {
+        socket.set_recv_buffer_size(options.receive_buffer_len)?;
+    }
+    if let Some(len) = options.send_buffer_len
+        && batch::force_send_buffer(socket.as_fd(), len).is_err()
+    {
+        socket.set_send_buffer_size(len)?;
     }
     // A read that times out is when a thread looks up; a send that does loses its reply.
     socket.set_read_timeout(Some(UDP_WAIT_MAX))?;
@@ -374,4 +446,30 @@ fn explain(address: SocketAddr, transport: impl Display, error: &io::Error) -> i
         error.kind(),
         format!("cannot listen on {address} over {transport}: {error}\nhint: {hint}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn buffers_are_as_long_as_is_asked() {
+        let options = UdpOptions {
+            threads: 2,
+            receive_buffer_len: 65_536,
+            send_buffer_len: Some(32_768),
+            ..UdpOptions::default()
+        };
+        let sockets = Sockets::bind_with(&["127.0.0.1:0".parse().unwrap()], options).unwrap();
+        let [bound] = &sockets.bound[..] else { panic!("there is one address") };
+        assert_eq!(bound.udp.len(), 2);
+        for socket in &bound.udp {
+            let socket = SockRef::from(socket);
+            // The kernel doubles them, for what it notes beside each packet (socket(7)).
+            assert_eq!(socket.recv_buffer_size().unwrap(), 2 * 65_536);
+            assert_eq!(socket.send_buffer_size().unwrap(), 2 * 32_768);
+        }
+    }
 }

@@ -302,7 +302,8 @@ impl Desk {
     fn answer(&mut self, octets: &[u8], client: IpAddr, counters: &Counters) -> (usize, Rest) {
         let client = Client { address: client, transport: Transport::Tcp };
         let Self { engine, snapshots, replies, filled } = self;
-        let mut read = Read { octets, used: 0, rest: Rest::Partial, client, replies, filled };
+        let rest = Rest::Partial;
+        let mut read = Read { octets, question: &[], used: 0, rest, client, replies, filled };
         engine.respond_all(snapshots.load(), &mut read, counters);
         (read.used, read.rest)
     }
@@ -316,6 +317,8 @@ impl Desk {
 /// What was read of a connection, and room for the replies.
 struct Read<'d> {
     octets: &'d [u8],
+    /// The message that came last.
+    question: &'d [u8],
     /// Octets of the messages so far.
     used: usize,
     /// Why there was no further one.
@@ -343,6 +346,7 @@ impl Frames for Read<'_> {
         match self.message() {
             Ok(question) => {
                 self.used += PREFIX_LEN + question.len();
+                self.question = question;
                 let room = &mut self.replies[*self.filled + PREFIX_LEN..];
                 let reply = &mut room[..TCP_MESSAGE_LEN_MAX];
                 Some(Frame { question, client: self.client, reply })
@@ -352,6 +356,10 @@ impl Frames for Read<'_> {
                 None
             }
         }
+    }
+
+    fn last(&mut self) -> (&[u8], Client) {
+        (self.question, self.client)
     }
 
     fn take(&mut self, reply_len: usize) {

@@ -13,6 +13,7 @@
 //! - Between receiving and sending a batch: no allocation, lock, `async`, `dyn` or system call.
 //! - The snapshot is taken once per batch, and let go of within `UDP_WAIT_MAX` of its replacement,
 //!   be there packets or not.
+//! - With `busy_poll`, a thread that had packets does not sleep until there were none for so long.
 //! - Nothing that arrives ends a thread: an engine's panic loses a packet (the engine sees to it),
 //!   a driver's panic loses a batch.
 //!
@@ -32,9 +33,14 @@ use std::{
         },
     },
     thread,
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Cache};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 
 use super::{Client, Engine, Frame, Frames, batch::Batch};
 use crate::{
@@ -55,6 +61,10 @@ type Snapshots<'a> = Cache<&'a ArcSwap<Snapshot>, Arc<Snapshot>>;
 pub(super) struct Driver {
     /// Blocking, with a read timeout of `UDP_WAIT_MAX`.
     pub(super) socket: UdpSocket,
+    /// Where the thread is to run; none: anywhere.
+    pub(super) core: Option<usize>,
+    /// How long the thread asks again before it sleeps.
+    pub(super) busy_poll: Duration,
     pub(super) snapshots: Arc<ArcSwap<Snapshot>>,
     /// Written by this thread alone.
     pub(super) counters: Arc<Counters>,
@@ -68,6 +78,11 @@ impl Driver {
     /// Answers until told to stop, and then what is queued at the socket, unless another process has
     /// it too.
     pub(super) fn run(self) {
+        if let Some(core) = self.core
+            && let Err(error) = pin(core)
+        {
+            tracing::warn!(core, %error, "a packet thread runs anywhere");
+        }
         // The batch, the engine and the cache are made anew after a panic; what they were doing is
         // gone with them, and the socket and the counters are good between any two calls.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
@@ -81,7 +96,10 @@ impl Driver {
         let mut engine = Engine::default();
         let mut snapshots = Cache::new(&*self.snapshots);
         while !self.stop.load(Relaxed) {
-            self.turn(&mut batch, &mut engine, &mut snapshots);
+            let count = self.turn(&mut batch, &mut engine, &mut snapshots);
+            if count != 0 && !self.busy_poll.is_zero() {
+                self.stay_awake(&mut batch, &mut engine, &mut snapshots);
+            }
         }
         // What was said before the stop is seen after it.
         fence(Acquire);
@@ -93,16 +111,49 @@ impl Driver {
     /// Answers what is queued already. Under a flood there is always more: the time is bounded.
     fn drain(&self, batch: &mut Batch, engine: &mut Engine, snapshots: &mut Snapshots<'_>) {
         let end = clock::now() + DRAIN_WAIT_MAX / 2;
-        if let Err(error) = self.socket.set_nonblocking(true) {
-            tracing::warn!(%error, "questions that wait are left");
-            return;
-        }
-        while 0 < self.turn(batch, engine, snapshots) && clock::now() < end {}
+        while 0 < self.turn_awake(batch, engine, snapshots) && clock::now() < end {}
     }
 
-    /// One batch in and out; says how many questions it held.
+    /// Asks for more until there was nothing for so long that sleeping is worth it.
+    fn stay_awake(&self, batch: &mut Batch, engine: &mut Engine, snapshots: &mut Snapshots<'_>) {
+        let mut end = clock::now() + self.busy_poll;
+        while !self.stop.load(Relaxed) {
+            let count = self.turn_awake(batch, engine, snapshots);
+            let now = clock::now();
+            if count != 0 {
+                end = now + self.busy_poll;
+            } else if end <= now {
+                return;
+            }
+        }
+    }
+
+    /// One batch in and out, of which the first packet is waited for; says how many questions it
+    /// held.
     fn turn(&self, batch: &mut Batch, engine: &mut Engine, snapshots: &mut Snapshots<'_>) -> usize {
         let received = batch.receive(self.socket.as_fd());
+        self.answer(received, batch, engine, snapshots)
+    }
+
+    /// The same of what is there already.
+    fn turn_awake(
+        &self,
+        batch: &mut Batch,
+        engine: &mut Engine,
+        snapshots: &mut Snapshots<'_>,
+    ) -> usize {
+        let received = batch.poll(self.socket.as_fd());
+        self.answer(received, batch, engine, snapshots)
+    }
+
+    #[inline]
+    fn answer(
+        &self,
+        received: io::Result<usize>,
+        batch: &mut Batch,
+        engine: &mut Engine,
+        snapshots: &mut Snapshots<'_>,
+    ) -> usize {
         // Now and not before: the wait may have been long, and may have ended with nothing.
         let snapshot = snapshots.load();
         let count = match received {
@@ -130,6 +181,13 @@ impl Driver {
     }
 }
 
+/// Has this thread run on one core.
+fn pin(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
+}
+
 /// The questions of a batch.
 struct Received<'b> {
     batch: &'b mut Batch,
@@ -137,18 +195,27 @@ struct Received<'b> {
     count: usize,
 }
 
-impl Frames for Received<'_> {
-    fn next(&mut self) -> Option<Frame<'_>> {
-        if self.next == self.count {
-            return None;
-        }
-        let slot = self.batch.slot(self.next);
-        self.next += 1;
+impl Received<'_> {
+    fn frame(&mut self, idx: usize) -> Frame<'_> {
+        let slot = self.batch.slot(idx);
         let client = Client { address: slot.source, transport: Transport::Udp };
         // Of a datagram that was cut only the header is shown to the engine: it promises a question
         // that is not there, and that is FORMERR, whatever the rest said.
         let question = if slot.cut { &slot.question[..HEADER_LEN] } else { slot.question };
-        Some(Frame { question, client, reply: slot.reply })
+        Frame { question, client, reply: slot.reply }
+    }
+}
+
+impl Frames for Received<'_> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        let idx = self.next;
+        self.next += 1;
+        (idx < self.count).then(|| self.frame(idx))
+    }
+
+    fn last(&mut self) -> (&[u8], Client) {
+        let Frame { question, client, .. } = self.frame(self.next - 1);
+        (question, client)
     }
 
     fn take(&mut self, reply_len: usize) {

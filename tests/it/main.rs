@@ -31,4 +31,5 @@ mod state;
 mod steering;
 mod takeover;
 mod tidy;
+mod udp;
 mod week;

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use evenkeel::{
     counters::Totals,
     limits::{UDP_BATCH_LEN, UDP_QUERY_LEN_MAX},
-    serve::{Serving, Sockets, TcpLimits},
+    serve::{Serving, Sockets, TcpLimits, UdpOptions},
     snapshot::{Served, Snapshot},
     wire::{Name, Rtype},
     zone::Builder,
@@ -386,10 +386,15 @@ fn what_another_one_has_too_is_left_as_it_is() {
     connection.write_all(&framed(&question(1))).unwrap();
     check_reply(&read_reply(&mut connection), 1, REFUSED);
 
-    let sockets = Sockets::bind_beside(&[address], one.share().unwrap()).unwrap();
+    // It wants another number of threads, and keeps the sockets that there are.
+    let given = one.share().unwrap();
+    let count_given = given[0].udp.len();
+    let options = UdpOptions { threads: count_given + 1, ..UdpOptions::default() };
+    let sockets = Sockets::bind_beside(&[address], options, given).unwrap();
     assert_eq!(sockets.addresses(), [address]);
     let snapshots = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let other = sockets.serve(&snapshots, TcpLimits::default()).unwrap();
+    assert_eq!(other.share().unwrap()[0].udp.len(), count_given);
     let (heir, mut moved) = tokio::sync::mpsc::channel(8);
     let mut asked = 0;
     let mut send = || {

@@ -209,6 +209,29 @@ fn who_may_ask_why_and_latency() {
 }
 
 #[test]
+fn packet_threads() {
+    check_server(
+        "udp: { threads: 2, cores: [0, 2], receive_buffer: 4096, send_buffer: 4096, busy_poll: 1ms }",
+        &[],
+    );
+    check_server("udp: {}", &[]);
+    check_server(
+        "udp: { threads: 0, cores: [1, 1024, 1], receive_buffer: 1, busy_poll: 1s }",
+        &[
+            "3:17: `threads` is 0, which is out of range | write a number from 1 to 256",
+            "3:31: `cores` is 1024, which is out of range | write a number from 0 to 1023",
+            "3:37: core 1 is there twice | remove one",
+            "3:57: `receive_buffer` is 1, which is out of range",
+            "3:71: `busy_poll` is too long | the longest is 250ms",
+        ],
+    );
+    check_server(
+        "udp: { cores: [], buffer: 1 }",
+        &["3:15: there is no core", "3:19: unknown key `buffer`"],
+    );
+}
+
+#[test]
 fn by_and_slack() {
     let pools = "pools: { us: { A: 192.0.2.1 }, x: { region: none, A: 192.0.2.2 } }";
     for good in [
