@@ -101,6 +101,9 @@ struct Kind {
     big: bool,
 }
 
+/// A network in Britain, from which two regions are near: on its behalf some questions are asked.
+const NETWORK: [u8; 3] = [81, 2, 69];
+
 const A: u8 = 1;
 const AAAA: u8 = 28;
 
@@ -306,9 +309,9 @@ fn question(kind: &Kind, roll: &mut Roll) -> Vec<u8> {
         question.extend_from_slice(label.as_bytes());
     }
     question.extend([0, 0, kind.qtype, 0, 1]);
-    question.extend(b"\0\0\x29\x04\xD0\0\0\0\0\0");
-    // On behalf of a network in Britain, from which two regions are near.
-    let options: &[u8] = if kind.subnet { &[0, 8, 0, 7, 0, 1, 24, 0, 81, 2, 69] } else { &[] };
+    question.extend(b"\0\0\x29\x04\xD0\0\0\0\0");
+    let [a, b, c] = NETWORK;
+    let options: &[u8] = if kind.subnet { &[0, 8, 0, 7, 0, 1, 24, 0, a, b, c] } else { &[] };
     question.extend(u16::try_from(options.len()).expect("it is short").to_be_bytes());
     question.extend(options);
     question
@@ -322,7 +325,12 @@ fn letters(roll: &mut Roll) -> String {
 fn is_right(reply: &[u8], kind: &Kind) -> bool {
     let Some(header) = reply.first_chunk::<12>() else { return false };
     let counts = [header[7], header[9], header[11]];
-    header[2] & 0x80 != 0 && header[3] & 0x0F == kind.rcode && counts == kind.counts
+    // The option comes last, and its address last of that.
+    let is_for_network = reply.ends_with(&NETWORK);
+    header[2] & 0x80 != 0
+        && header[3] & 0x0F == kind.rcode
+        && counts == kind.counts
+        && is_for_network == kind.subnet
 }
 
 // ---- The report ----
