@@ -1,6 +1,6 @@
 //! What names would give if some regions were down, and what the other regions would be given then.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     limits::ALIAS_DEPTH_MAX,
@@ -76,8 +76,9 @@ impl<'s> WhatIf<'s> {
         for ((name, base), changed) in names.into_iter().zip(&bases).zip(changed) {
             let families = base.families.iter().zip(changed).map(|(now, changed)| {
                 let Some(changed) = changed else { return now.clone() };
-                let decide =
-                    |id| changed.get(&id).unwrap_or_else(|| now.outlook.of_class(id)).clone();
+                let decide = |id| {
+                    Cow::Borrowed(changed.of_class(id).unwrap_or_else(|| now.outlook.of_class(id)))
+                };
                 FamilyNow { outlook: self.outlook(&base.view, decide), ..now.clone() }
             });
             let families = families.collect();
@@ -111,16 +112,20 @@ impl<'s> WhatIf<'s> {
         let decide = |id| {
             let before = now.outlook.of_class(id);
             if before.outcome == Outcome::NotReady {
-                return before.clone();
+                return Cow::Borrowed(before);
             }
             let class = &view.classes()[usize::from(id.0)];
-            choose(policy, class, &conditions, now.family, Some(before)).decision
+            Cow::Owned(choose(policy, class, &conditions, now.family, Some(before)).decision)
         };
         let outlook = self.outlook(view, decide);
         FamilyNow { family: now.family, conditions: Arc::new(conditions), outlook }
     }
 
-    fn outlook(&mut self, view: &Arc<View>, decide: impl Fn(ClassId) -> Decision) -> Outlook {
+    fn outlook<'d>(
+        &mut self,
+        view: &Arc<View>,
+        decide: impl Fn(ClassId) -> Cow<'d, Decision>,
+    ) -> Outlook {
         Outlook::of(view, decide, |numbers| {
             let key = (Arc::as_ptr(view).addr(), numbers.into());
             Arc::clone(self.lines.entry(key).or_insert_with(|| Arc::new(Lines::new(view, numbers))))

@@ -7,6 +7,7 @@
 //! Not here: how a client's decision is found (`steer`), and when a name is decided anew (`apply`).
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Weak},
 };
@@ -15,8 +16,8 @@ use crate::{
     geo::Geo,
     snapshot::{FamilyNow, Steered},
     steer::{
-        AllDown, ClassId, Condition, Decision, Footing, Lines, Measured, Outcome, Outlook, Policy,
-        Shape, View, choose,
+        AllDown, Changed, ClassId, Condition, Decision, Footing, Lines, Measured, Outcome, Outlook,
+        Policy, Shape, View, choose,
     },
     wire::Family,
 };
@@ -102,7 +103,8 @@ impl Decider {
                 let before = before.as_ref().map(|it| it.decision(id));
                 let class = &view.classes()[usize::from(id.0)];
                 let decision = choose(policy, class, conditions, *family, before).decision;
-                if is_ready || decision.outcome == Outcome::NoData { decision } else { not_ready() }
+                let is_known = is_ready || decision.outcome == Outcome::NoData;
+                Cow::Owned(if is_known { decision } else { not_ready() })
             };
             let outlook = self.outlook(&view, decide);
             FamilyNow { family: *family, conditions: conditions.clone().into(), outlook }
@@ -127,11 +129,13 @@ impl Decider {
     pub(super) fn respread(
         &mut self,
         base: &Steered,
-        changed: Vec<Option<HashMap<ClassId, Decision>>>,
+        changed: Vec<Option<Changed>>,
     ) -> Arc<Steered> {
         let families = base.families.iter().zip(changed).map(|(now, changed)| {
             let Some(changed) = changed else { return now.clone() };
-            let decide = |id| changed.get(&id).unwrap_or_else(|| now.outlook.of_class(id)).clone();
+            let decide = |id| {
+                Cow::Borrowed(changed.of_class(id).unwrap_or_else(|| now.outlook.of_class(id)))
+            };
             let outlook = self.outlook(&base.view, decide);
             FamilyNow { outlook, ..now.clone() }
         });
@@ -151,7 +155,11 @@ impl Decider {
         Arc::clone(view.or_insert_with(|| Arc::new(View::new(policy, geo, measured))))
     }
 
-    fn outlook(&mut self, view: &Arc<View>, decide: impl Fn(ClassId) -> Decision) -> Outlook {
+    fn outlook<'d>(
+        &mut self,
+        view: &Arc<View>,
+        decide: impl Fn(ClassId) -> Cow<'d, Decision>,
+    ) -> Outlook {
         Outlook::of(view, decide, |numbers| {
             let key = (Arc::as_ptr(view).addr(), numbers.into());
             Arc::clone(self.lines.entry(key).or_insert_with(|| Arc::new(Lines::new(view, numbers))))

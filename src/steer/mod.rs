@@ -47,7 +47,7 @@ pub use draw::Drawn;
 pub use outlook::{Lines, Outlook};
 pub use pools::PoolSet;
 pub use seat::Seat;
-pub use streams::{Basin, Branch, Flood, Stream, flood};
+pub use streams::{Basin, Branch, Changed, Flood, Stream, flood};
 pub use view::{Measured, RegionRtts, Shape, View};
 
 use std::{fmt, net::IpAddr, time::Duration};

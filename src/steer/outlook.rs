@@ -4,7 +4,7 @@
 //! with equal decisions are one run, and the widest prefix within that run is the scope of the answer
 //! (RFC 7871 section 7.2.1): by construction neither too wide nor too narrow.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{ClassId, Decision, View};
 use crate::geo::{Ranges, Unwrapped, unwrapped, widest_prefix, wrappers};
@@ -34,12 +34,12 @@ const WRAPPED: u16 = u16::MAX;
 impl Outlook {
     /// What `decide` makes of each class of a view. `lines` gives the lines on which a class's
     /// addresses have the number beside it; names that agree may share them.
-    pub fn of(
+    pub fn of<'d>(
         view: &View,
-        decide: impl Fn(ClassId) -> Decision,
+        decide: impl Fn(ClassId) -> Cow<'d, Decision>,
         lines: impl FnOnce(&[u16]) -> Arc<Lines>,
     ) -> Self {
-        let mut decisions: Vec<Decision> = Vec::new();
+        let mut decisions: Vec<Cow<'_, Decision>> = Vec::new();
         let numbers: Box<[u16]> = (0..)
             .map(ClassId)
             .take(view.classes().len())
@@ -54,7 +54,8 @@ impl Outlook {
             })
             .collect();
         let lines = (1 < decisions.len()).then(|| lines(&numbers));
-        Self { decisions: decisions.into(), numbers, lines }
+        let decisions = decisions.into_iter().map(Cow::into_owned).collect();
+        Self { decisions, numbers, lines }
     }
 
     /// What a client gets, and the bits of its address for which that is true.
@@ -129,9 +130,10 @@ mod tests {
         let policy = Policy { by: By::Distance, ..Policy::of(20, 5, Box::new([pool])) };
         let check = |geo: &Geo, client: &str, expect: u8| {
             let view = View::new(&policy, geo, &Measured::default());
-            let decide = |class: ClassId| Decision {
-                footing: if class.0 == 0 { Footing::Healthy } else { Footing::FailedOpen },
-                outcome: Outcome::NoData,
+            let decide = |class: ClassId| {
+                let is_first = class.0 == 0;
+                let footing = if is_first { Footing::Healthy } else { Footing::FailedOpen };
+                Cow::Owned(Decision { footing, outcome: Outcome::NoData })
             };
             let lines = |numbers: &[u16]| Arc::new(Lines::new(&view, numbers));
             let outlook = Outlook::of(&view, decide, lines);

@@ -9,7 +9,7 @@
 //!
 //! A name's demand is split over the address families that give a class an answer, evenly: a client
 //! asks for both and uses one. Over classes it is split by their parts ([`View::parts`]), or as
-//! whoever asks knows better.
+//! whoever asks knows better. What is poured alike, whatever name it is of, is one flow.
 //!
 //! # Invariants
 //!
@@ -17,7 +17,7 @@
 //!
 //! Not here: how demand is poured (`spill`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
     Candidates, Condition, Decision, Outcome, Outlook, Policy, PoolSet, SHARE_WHOLE, View,
@@ -87,8 +87,25 @@ pub struct Branch<'s> {
 pub struct Flood {
     /// By basin: its load.
     pub loads: Vec<f64>,
-    /// By stream, branch and class: what its clients get, where that differs.
-    pub changed: Vec<Vec<Option<HashMap<ClassId, Decision>>>>,
+    /// By stream and branch: what clients get, where that differs for any.
+    pub changed: Vec<Vec<Option<Changed>>>,
+}
+
+/// What clients get for one family of names, where a full region concerns them.
+#[derive(Debug)]
+pub struct Changed {
+    /// Each at least once.
+    decisions: Vec<Decision>,
+    /// By class: the place of its decision, if that differs.
+    numbers: Box<[Option<usize>]>,
+}
+
+impl Changed {
+    /// What the clients of a class get; none: as without any spill.
+    #[must_use]
+    pub fn of_class(&self, class: ClassId) -> Option<&Decision> {
+        self.numbers[usize::from(class.0)].map(|it| &self.decisions[it])
+    }
 }
 
 /// Loads and parts closer than this part of one count as equal.
@@ -106,27 +123,98 @@ pub fn flood(basins: &[Basin], streams: &[Stream<'_>]) -> Flood {
             stream.branches.iter().map(stands).collect()
         })
         .collect();
-    let mut flows = Vec::new();
-    let mut whose = Vec::new();
+    let mut flows = Flows::default();
     for (at, (stream, stands)) in streams.iter().zip(&stands).enumerate() {
+        let kinds: Vec<usize> = stands.iter().map(|it| flows.kind_of(stream.policy, it)).collect();
         flows_of(stream, stands, &mut |branch, class, flow| {
-            flows.push(flow);
-            whose.push((at, branch, class));
+            flows.add(kinds[branch], (at, branch, class), flow);
         });
     }
     let capacities: Vec<f64> =
         basins.iter().map(|it| it.capacity.unwrap_or(f64::INFINITY)).collect();
-    let Spilled { shares, loads } = spill(&capacities, &flows);
-    let mut changed: Vec<Vec<Option<HashMap<ClassId, Decision>>>> =
-        streams.iter().map(|it| it.branches.iter().map(|_| None).collect()).collect();
-    for (((at, branch, class), flow), shares) in whose.into_iter().zip(&flows).zip(shares) {
-        let Some(weights) = weights(flow, shares) else { continue };
-        let Branch { family, conditions, outlook } = &streams[at].branches[branch];
-        let footing = outlook.of_class(class).footing;
-        let decision = respread(flow.policy, conditions, *family, footing, &weights);
-        changed[at][branch].get_or_insert_default().insert(class, decision);
-    }
+    let Spilled { shares, loads } = spill(&capacities, &flows.list);
+    let weights = flows.list.iter().zip(shares).map(|(flow, shares)| weights(flow, shares));
+    let changed = changed(streams, &weights.collect::<Vec<_>>(), &flows.whose);
     Flood { loads, changed }
+}
+
+/// What flows with other `weights` make of the decisions; those of equal weights are made once.
+fn changed(
+    streams: &[Stream<'_>],
+    weights: &[Option<Vec<(usize, u64)>>],
+    whose: &[(Whose, usize)],
+) -> Vec<Vec<Option<Changed>>> {
+    let mut changed: Vec<Vec<Option<Changed>>> =
+        streams.iter().map(|it| it.branches.iter().map(|_| None).collect()).collect();
+    let mut made: HashMap<Made<'_>, usize> = HashMap::new();
+    for ((at, branch, class), flow) in whose {
+        let Some(weights) = &weights[*flow] else { continue };
+        let Stream { policy, view, branches, .. } = &streams[*at];
+        let Branch { family, conditions, outlook } = &branches[*branch];
+        let footing = outlook.of_class(*class).footing;
+        let changed = changed[*at][*branch].get_or_insert_with(|| Changed {
+            decisions: Vec::new(),
+            numbers: vec![None; view.classes().len()].into(),
+        });
+        let number = *made.entry((*at, *branch, footing as u8, weights)).or_insert_with(|| {
+            changed.decisions.push(respread(policy, conditions, *family, footing, weights));
+            changed.decisions.len() - 1
+        });
+        changed.numbers[usize::from(class.0)] = Some(number);
+    }
+    changed
+}
+
+/// A stream, a branch, a footing and weights: what a decision is made of.
+type Made<'m> = (usize, usize, u8, &'m [(usize, u64)]);
+
+/// The stream, the branch and the class of clients.
+type Whose = (usize, usize, ClassId);
+
+/// What pouring knows of the pools of names besides their classes: of each pool its tier, weight and
+/// fence, and where it stands, with the bits of its ramp and its share.
+type Kind = Vec<(u16, u32, bool, Option<usize>, u64, u64)>;
+
+/// A kind, the place of a class in memory, the pools that may be answered from, and the first choice.
+type Likeness = (usize, usize, PoolSet, Vec<(usize, u64)>);
+
+/// Flows, those that are poured alike as one.
+#[derive(Default)]
+struct Flows<'f> {
+    list: Vec<Flow<'f>>,
+    /// Who is in which flow.
+    whose: Vec<(Whose, usize)>,
+    kinds: HashMap<Kind, usize>,
+    alike: HashMap<Likeness, usize>,
+}
+
+impl<'f> Flows<'f> {
+    /// The number of the kind that a policy is whose pools stand there.
+    fn kind_of(&mut self, policy: &Policy, stands: &[Stand]) -> usize {
+        let kind = policy.pools.iter().zip(stands).map(|(pool, stand)| {
+            let (ramp, share) = (stand.ramp.to_bits(), stand.share.to_bits());
+            (pool.tier, pool.weight, pool.fence, stand.region, ramp, share)
+        });
+        let number = self.kinds.len();
+        *self.kinds.entry(kind.collect()).or_insert(number)
+    }
+
+    fn add(&mut self, kind: usize, whose: Whose, flow: Flow<'f>) {
+        let first = flow.first.iter().map(|(pool, part)| (*pool, part.to_bits())).collect();
+        // Names that see the same share their view, and so its classes.
+        let class = std::ptr::from_ref(flow.class).addr();
+        match self.alike.entry((kind, class, flow.among, first)) {
+            Entry::Occupied(it) => {
+                self.list[*it.get()].demand += flow.demand;
+                self.whose.push((whose, *it.get()));
+            }
+            Entry::Vacant(it) => {
+                it.insert(self.list.len());
+                self.whose.push((whose, self.list.len()));
+                self.list.push(flow);
+            }
+        }
+    }
 }
 
 /// Where the pools of a policy stand.
