@@ -41,9 +41,9 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 struct Apexes {
     table: HashTable<ZoneId>,
-    /// By number of labels, whether some apex has as many, so that only those suffixes of a name
-    /// are looked up; up to the greatest such number.
-    depths: Vec<bool>,
+    /// The numbers of labels that apexes have, the greatest first: only those suffixes of a name are
+    /// looked up.
+    depths: Vec<usize>,
 }
 
 /// A zone with what its steered names give now.
@@ -105,11 +105,13 @@ impl Snapshot {
         let hash_of = |id: &ZoneId| name::hash(zones[id.idx()].zone.apex().as_wire());
         for (idx, served) in zones.iter().enumerate() {
             let depth = served.zone.apex_label_count();
-            apexes.depths.resize(apexes.depths.len().max(depth + 1), false);
-            apexes.depths[depth] = true;
+            if !apexes.depths.contains(&depth) {
+                apexes.depths.push(depth);
+            }
             let id = ZoneId::at(idx);
             apexes.table.insert_unique(hash_of(&id), id, hash_of);
         }
+        apexes.depths.sort_unstable_by(|one, other| other.cmp(one));
         Self {
             generation,
             geo: Arc::new(Geo::nowhere()),
@@ -137,9 +139,8 @@ impl Snapshot {
     #[inline(always)]
     fn zone_below(&self, name: &Folded, skip: usize) -> Option<&Served> {
         let labels = name.label_count();
-        let depths = &self.apexes.depths;
-        let depths = &depths[..depths.len().min((labels + 1).saturating_sub(skip))];
-        for depth in (0..depths.len()).rev().filter(|depth| depths[*depth]) {
+        let depth_max = labels.checked_sub(skip)?;
+        for depth in self.apexes.depths.iter().filter(|depth| **depth <= depth_max) {
             let (wire, hash) = name.suffix(labels - depth);
             let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
             if let Some(id) = self.apexes.table.find(hash, is_apex) {

@@ -83,6 +83,7 @@ pub(super) enum Kind {
 
 /// Whether a prefix lies within what is set aside: its addresses are no client's in particular.
 #[must_use]
+#[inline]
 pub fn is_special_use(prefix: &Prefix) -> bool {
     kind(prefix) != Kind::Ordinary
 }

@@ -130,21 +130,23 @@ impl Engine {
     fn respond_to(&mut self, snapshot: &Snapshot, frame: Frame<'_>, counters: &Counters) -> usize {
         let Frame { question, client, reply: buffer } = frame;
         counters.question(client.transport);
-        let query = match query::parse(question, &mut self.name) {
+        // Looked at where it is: it is too much to be moved.
+        let parsed = query::parse(question, &mut self.name);
+        let query = match &parsed {
             Ok(query) => query,
             Err(Refusal::Ignore) => {
                 counters.ignored();
                 return 0;
             }
             Err(Refusal::Reply(rcode)) => {
-                counters.reply(rcode, false);
-                return reply::bare(question, rcode, buffer);
+                counters.reply(*rcode, false);
+                return reply::bare(question, *rcode, buffer);
             }
         };
-        let mut reply = Reply::new(buffer, reply_len_max(&query, client.transport), &query);
-        let rcode = answer(snapshot, &query, client.address, self.dice.roll(), &mut reply);
+        let mut reply = Reply::new(buffer, reply_len_max(query, client.transport), query);
+        let rcode = answer(snapshot, query, client.address, self.dice.roll(), &mut reply);
         let truncated = reply.is_truncated();
-        let reply_len = reply.finish(rcode, &query);
+        let reply_len = reply.finish(rcode, query);
         counters.reply(rcode, truncated);
         reply_len
     }

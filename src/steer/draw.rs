@@ -85,7 +85,6 @@ impl Candidates {
 
 impl Drawn<'_> {
     /// Draws so many endpoints, each at most once.
-    #[inline(always)]
     fn fill(&mut self, answers: usize, roll: &mut Roll) {
         let members = &self.pool.members;
         let mut taken = [0_u64; POOL_ENDPOINTS_MAX / 64];

@@ -261,8 +261,8 @@ pub fn text(wire: &[u8]) -> String {
 /// One buffer serves a thread for all its packets; [`fold`](Self::fold) fills it anew, and touches no
 /// more of it than the name needs.
 pub struct Folded {
-    /// The name, and behind it what is left of others: it is read and written eight octets at a time.
-    octets: [u8; NAME_LEN_MAX + 1 + WORD_LEN],
+    /// The name, and behind it what is left of others: it is written a chunk at a time, and read a word.
+    octets: Octets,
     len: u8,
     labels: u8,
     /// Where each label begins, and last the root: a place for every `u8`, so that none is looked
@@ -276,7 +276,7 @@ impl Default for Folded {
     /// The root.
     fn default() -> Self {
         let mut folded = Self {
-            octets: [0; NAME_LEN_MAX + 1 + WORD_LEN],
+            octets: [0; NAME_LEN_MAX + 1 + CHUNK_LEN],
             len: 1,
             labels: 0,
             offsets: [0; 1 << 8],
@@ -326,9 +326,11 @@ impl Folded {
         while at < usize::from(self.len) {
             // A question has enough behind its name that only the end of a packet needs care.
             let rest = &octets[at..];
-            let word = rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
-            self.octets[at..at + WORD_LEN].copy_from_slice(&lower(word));
-            at += WORD_LEN;
+            let mut chunk: [u8; CHUNK_LEN] =
+                rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
+            chunk.make_ascii_lowercase();
+            self.octets[at..at + CHUNK_LEN].copy_from_slice(&chunk);
+            at += CHUNK_LEN;
         }
     }
 
@@ -340,7 +342,7 @@ impl Folded {
         self.hashes[usize::from(self.labels)] = hash;
         for label in (0..self.labels).rev() {
             let begin = self.offsets[usize::from(label)];
-            hash = extend(hash, &self.octets, begin.into(), (end - begin).into());
+            hash = extend(hash, &self.octets, begin, end - begin);
             self.hashes[usize::from(label)] = hash;
             end = begin;
         }
@@ -376,23 +378,22 @@ impl Folded {
 #[must_use]
 pub fn hash(wire: &[u8]) -> u64 {
     // Not by way of `Folded`: to clear one costs more than all of this.
-    let mut octets = [0; NAME_LEN_MAX + 1 + WORD_LEN];
+    let mut octets: Octets = [0; _];
     octets[..wire.len()].copy_from_slice(wire);
     octets[..wire.len()].make_ascii_lowercase();
     let mut offsets = [0_u8; NAME_LABELS_MAX + 1];
-    let (mut at, mut labels) = (0, 0);
-    while wire[at] != 0 {
-        offsets[labels] = u8::try_from(at).expect("a name has at most 255 octets");
-        at += 1 + usize::from(wire[at]);
+    let (mut at, mut labels) = (0_u8, 0);
+    while octets[usize::from(at)] != 0 {
+        offsets[labels] = at;
+        at += 1 + octets[usize::from(at)];
         labels += 1;
     }
-    assert_eq!(at + 1, wire.len(), "nothing follows the root");
+    assert_eq!(usize::from(at) + 1, wire.len(), "nothing follows the root");
     let mut end = at;
     offsets[..labels].iter().rev().fold(ROOT_HASH, |hash, begin| {
-        let begin = usize::from(*begin);
         let len = end - begin;
-        end = begin;
-        extend(hash, &octets, begin, len)
+        end = *begin;
+        extend(hash, &octets, *begin, len)
     })
 }
 
@@ -405,8 +406,14 @@ pub fn hash_octets(octets: &[u8]) -> u64 {
     mix_last(hash, u64::from_le_bytes(padded(rest)))
 }
 
-/// Octets that are folded and hashed at once.
-const WORD_LEN: usize = 8;
+/// Octets that are hashed at once.
+const WORD_LEN: u8 = 8;
+
+/// Octets that are folded at once.
+const CHUNK_LEN: usize = 32;
+
+/// A name, and behind it as much as is read and written with its last octet, wherever that is.
+type Octets = [u8; NAME_LEN_MAX + 1 + CHUNK_LEN];
 
 const ROOT_HASH: u64 = 0x2545_F491_4F6C_DD1D;
 
@@ -416,8 +423,12 @@ const ROOT_HASH: u64 = 0x2545_F491_4F6C_DD1D;
 /// Names come from the operator's files, and a table is asked with other names only to find that
 /// they are not there, so the hash need not be secret; it has to be quick and even. It multiplies
 /// eight octets at a time to 128 bits and folds the halves.
-fn extend(parent: u64, octets: &[u8], mut at: usize, mut len: usize) -> u64 {
-    let word = |at: usize| u64::from_le_bytes(octets[at..at + WORD_LEN].try_into().expect("eight"));
+#[inline(always)]
+fn extend(parent: u64, octets: &Octets, mut at: u8, mut len: u8) -> u64 {
+    let word = |at: u8| {
+        let octets = &octets[usize::from(at)..][..usize::from(WORD_LEN)];
+        u64::from_le_bytes(octets.try_into().expect("eight"))
+    };
     let mut hash = parent;
     while WORD_LEN <= len {
         hash = mix(hash, word(at));
@@ -434,23 +445,12 @@ fn mix_last(hash: u64, word: u64) -> u64 {
     fold_multiply(hash ^ word, 0xD6E8_FEB8_6659_FD93)
 }
 
-/// Eight octets in lower case.
-fn lower(word: [u8; WORD_LEN]) -> [u8; WORD_LEN] {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_ne_bytes(word);
-    // Seven bits of each octet, so that no sum carries into the next; the eighth is set by those
-    // from `A` on, and by those behind `Z`.
-    let low = word & (0x7F * ONES);
-    let from_a = low + (0x80 - u64::from(b'A')) * ONES;
-    let above_z = low + (0x7F - u64::from(b'Z')) * ONES;
-    let is_upper = from_a & !above_z & !word & (0x80 * ONES);
-    (word | is_upper >> 2).to_ne_bytes()
-}
-
-/// Fewer than eight octets, and zeros.
+/// Fewer octets than that, and zeros.
 #[inline(never)]
-fn padded(octets: &[u8]) -> [u8; WORD_LEN] {
-    std::array::from_fn(|idx| octets.get(idx).copied().unwrap_or(0))
+fn padded<const LEN: usize>(octets: &[u8]) -> [u8; LEN] {
+    let mut padded = [0; LEN];
+    padded[..octets.len()].copy_from_slice(octets);
+    padded
 }
 
 fn fold_multiply(left: u64, right: u64) -> u64 {
@@ -522,11 +522,15 @@ mod tests {
 
     #[test]
     fn every_octet_is_folded_as_the_standard_library_does() {
+        let mut folded = Folded::default();
         for octet in 0..=u8::MAX {
-            for at in 0..WORD_LEN {
-                let mut word = [b'z', b'Z', 0xFF, 0, b'@', b'[', 0xC1, 0x5A];
-                word[at] = octet;
-                assert_eq!(lower(word), word.map(|it| it.to_ascii_lowercase()), "{word:?}");
+            for len in 1..=LABEL_LEN_MAX {
+                let mut label = [b'z', b'Z', 0xFF, 0, b'@', b'[', 0xC1, 0x5A].repeat(8);
+                label[len] = octet;
+                label[0] = u8::try_from(len).unwrap();
+                let wire = [&label[..=len], b"\x00"].concat();
+                assert_eq!(folded.fold(&wire), Some(wire.len()));
+                assert_eq!(folded.as_wire(), wire.to_ascii_lowercase());
             }
         }
     }
