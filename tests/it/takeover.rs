@@ -221,7 +221,9 @@ fn nothing_is_lost(more: &str) {
         let endpoints = get(api, "endpoints");
         let down = &endpoints["endpoints"][0];
         assert_eq!((&down["verdict"], &down["address"]), (&json!("down"), &json!(DOWN)));
-        assert_eq!(down["checks"][0]["outcome"], "connection refused", "and why is known");
+        // On a slow machine a probe of the hole may have ended.
+        let why = down["checks"][0]["outcome"].as_str().expect("why is known");
+        assert!(why == "connection refused" || why.starts_with("no outcome within"), "{why}");
         let events = get(api, "events");
         let ids = events["events"].as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap());
         assert_eq!(ids.collect::<Vec<_>>(), (1..=takeover as u64 + 1).collect::<Vec<_>>());
