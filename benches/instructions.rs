@@ -14,6 +14,9 @@
 //! cargo bench --bench instructions -- [--json] [--questions N] [KIND...]
 //! ```
 
+#[path = "common/files.rs"]
+mod files;
+
 use std::{
     error::Error,
     fmt::Write as _,
@@ -26,6 +29,7 @@ use std::{
 };
 
 use evenkeel::dice::Roll;
+use files::{SERVER_FILE, ZONE_FILE};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -44,47 +48,14 @@ const BIG_ZONE_NAMES: usize = 1_000_000;
 /// How long a reply may take. Under callgrind everything is fifty times as slow.
 const REPLY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-const SERVER_FILE: &str = "\
-version: 1
-listen: [\"{listen}\"]
-zones: zones/
-regions:
-  us: { at: aws/us-east-1 }
-  eu: { at: aws/eu-west-1 }
-  ap: { at: aws/ap-northeast-1 }
-";
-
-const ZONE_FILE: &str = "\
-zone: bench.example
-ttl: 1h
-soa: { primary: ns1, contact: hostmaster@example.com, serial: 1 }
-records:
-  \"@\": { NS: ns1 }
-  ns1: { A: 192.0.2.53 }
-  fixed: { A: 192.0.2.1 }
-  one: { CNAME: two }
+/// What the zone of all benches has not.
+const MORE_RECORDS: &str = "  one: { CNAME: two }
   two: { CNAME: three }
   three: { CNAME: fixed }
   \"*.wild\": { A: 192.0.2.2 }
   sub: { NS: [ns1.sub, ns2.sub] }
   ns1.sub: { A: 192.0.2.54 }
   ns2.sub: { A: 192.0.2.55 }
-  weighted:
-    ttl: 20s
-    steer:
-      pools:
-        us: { weight: 60, A: 192.0.2.10 }
-        eu: { weight: 30, A: 192.0.2.20 }
-        ap: { weight: 10, A: 192.0.2.30 }
-  placed:
-    ttl: 20s
-    steer:
-      by: distance
-      slack: 5000km
-      pools:
-        us: { weight: 60, A: 192.0.2.10 }
-        eu: { weight: 30, A: 192.0.2.20 }
-        ap: { weight: 10, A: 192.0.2.30 }
 ";
 
 /// What is asked, and what has to come back.
@@ -232,7 +203,7 @@ fn serve(kind: &Kind, folder: &Path, counts: &Path) -> Result<Server> {
     let file = folder.join("evenkeel.yaml");
     fs::create_dir_all(folder.join("zones"))?;
     fs::write(&file, SERVER_FILE.replace("{listen}", &address.to_string()))?;
-    fs::write(folder.join("zones/bench.example.yaml"), ZONE_FILE)?;
+    fs::write(folder.join("zones/bench.example.yaml"), [ZONE_FILE, MORE_RECORDS].concat())?;
     if kind.big {
         fs::write(folder.join("zones/big.example.zone"), big_zone()?)?;
     }

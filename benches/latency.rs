@@ -33,6 +33,7 @@ use std::{
 
 use common::{
     LOAD_CORE, Result, SERVER_CORE,
+    files::{SERVER_FILE, ZONE_FILE},
     load::{Load, REPLY_WAIT, reply_to},
     median, option, pin,
     questions::{NETWORK, question, with_subnet},
@@ -64,35 +65,6 @@ const QUANTILES: [(&str, f64); 5] =
 
 /// Of [`QUANTILES`], the one that reloads are judged by, and the load itself.
 const JUDGED: usize = 3;
-
-const SERVER_FILE: &str = "\
-version: 1
-listen: [\"{listen}\"]
-zones: zones/
-regions:
-  us: { at: aws/us-east-1 }
-  eu: { at: aws/eu-west-1 }
-  ap: { at: aws/ap-northeast-1 }
-";
-
-const ZONE_FILE: &str = "\
-zone: bench.example
-ttl: 1h
-soa: { primary: ns1, contact: hostmaster@example.com, serial: 1 }
-records:
-  \"@\": { NS: ns1 }
-  ns1: { A: 192.0.2.53 }
-  fixed: { A: 192.0.2.1 }
-  placed:
-    ttl: 20s
-    steer:
-      by: distance
-      slack: 5000km
-      pools:
-        us: { weight: 60, A: 192.0.2.10 }
-        eu: { weight: 30, A: 192.0.2.20 }
-        ap: { weight: 10, A: 192.0.2.30 }
-";
 
 /// The zone that changes.
 const CHANGING: &str = "changing.example";

@@ -15,6 +15,7 @@
 // Each bench is a program of its own and uses its part.
 #![allow(dead_code)]
 
+pub(crate) mod files;
 pub(crate) mod load;
 pub(crate) mod questions;
 pub(crate) mod schedule;
