@@ -390,7 +390,7 @@ pub const RAMP_EVERY_MIN: Duration = Duration::from_secs(1);
 /// Names that are decided together from which on it is worth while to look which of them are alike.
 pub const LIKES_NAMES_MIN: usize = 64;
 
-/// Octets of what an operator says of an override or a dial.
+/// Characters of each text that an operator says of an override or a dial.
 pub const OPERATOR_TEXT_LEN_MAX: usize = 1024;
 
 /// How long an operator's word may take to be on the disk. After that he is told that it does not

@@ -2,9 +2,16 @@
 //!
 //! Not here: what the values mean (`state`, `explain`).
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use super::{operator::Told, time::rfc3339};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    forms::{AnswerForm, FootingForm, VerdictForm},
+    operator::Told,
+    time::rfc3339,
+};
 use crate::{
     explain::{self, Answer, Explanation, Nested},
     state::{
@@ -28,33 +35,40 @@ pub fn line(value: &impl Serialize) -> String {
 }
 
 /// `GET events`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Events {
     /// The oldest first.
     pub events: Vec<Event>,
 }
 
 /// Something that changed: in `GET events`, in the stream, and what webhooks are sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Its number.
+    #[schema(example = 42)]
     pub id: u64,
     /// When.
+    #[schema(format = DateTime, example = "2026-11-20T14:35:58.123Z")]
     pub at: String,
     /// `verdict`, `override`, and so on.
+    #[schema(example = "verdict")]
     pub kind: String,
     /// What changed.
+    #[schema(example = "www.example.com./us-east-1/192.0.2.10")]
     pub subject: String,
     /// What it was.
+    #[schema(example = "up")]
     pub from: String,
     /// What it is.
+    #[schema(example = "down")]
     pub to: String,
     /// Why.
+    #[schema(example = "http://192.0.2.10:80/: connection refused")]
     pub why: String,
 }
 
 /// In the stream, instead of events that were not sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Missed {
     /// How many.
     pub missed: u64,
@@ -68,7 +82,7 @@ impl From<&Entry> for Event {
 }
 
 /// `GET status`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The version of the server.
     pub version: String,
@@ -83,13 +97,15 @@ pub struct Status {
 }
 
 /// A region of `GET status`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Region {
     /// Its name.
+    #[schema(example = "us-east-1")]
     pub name: String,
-    /// `up`, `down`, `mixed` or `drain`.
-    pub state: String,
+    /// What its endpoints are together.
+    pub state: RegionWord,
     /// Percent of its normal traffic that it may get.
+    #[schema(maximum = 100)]
     pub dial: u8,
     /// In the operator's unit.
     pub capacity: Option<f64>,
@@ -104,17 +120,47 @@ pub struct Region {
     pub over_budget: usize,
 }
 
+/// What the endpoints of a region are together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RegionWord {
+    /// All are up.
+    Up,
+    /// None is.
+    Down,
+    /// Some are.
+    Mixed,
+    /// An operator has withdrawn all of them.
+    Drain,
+}
+
+impl From<RegionState> for RegionWord {
+    fn from(state: RegionState) -> Self {
+        match state {
+            RegionState::Up => Self::Up,
+            RegionState::Down => Self::Down,
+            RegionState::Mixed => Self::Mixed,
+            RegionState::Drain => Self::Drain,
+        }
+    }
+}
+
+impl fmt::Display for RegionWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Mixed => "mixed",
+            Self::Drain => "drain",
+        })
+    }
+}
+
 impl From<&super::Status> for Status {
     fn from(status: &super::Status) -> Self {
         let region = |it: &crate::state::RegionReport| Region {
             name: it.name.to_string(),
-            state: match it.state {
-                RegionState::Up => "up",
-                RegionState::Down => "down",
-                RegionState::Mixed => "mixed",
-                RegionState::Drain => "drain",
-            }
-            .to_owned(),
+            state: RegionWord::from(it.state),
             dial: it.dial,
             capacity: it.capacity,
             load: it.load,
@@ -133,44 +179,82 @@ impl From<&super::Status> for Status {
 }
 
 /// `GET endpoints`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Endpoints {
+    /// In the order of the files.
     endpoints: Vec<Endpoint>,
 }
 
-#[derive(Debug, Serialize)]
+/// An endpoint of a steered name.
+#[derive(Debug, Serialize, ToSchema)]
 struct Endpoint {
+    /// The steered name.
+    #[schema(example = "www.example.com.")]
     name: String,
+    /// Its pool.
+    #[schema(example = "us-east-1")]
     pool: String,
+    /// The pool's region.
+    #[schema(example = "us-east-1")]
     region: Option<String>,
+    /// Its address, or its name.
+    #[schema(example = "192.0.2.10")]
     address: String,
+    /// What its checks say together.
+    #[schema(value_type = VerdictForm, example = "up")]
     verdict: String,
+    /// Whether it is up and its latest probe failed.
     shaky: bool,
+    /// The operator's word over the verdict.
     #[serde(rename = "override")]
     override_: Option<Told>,
+    /// Its share of the pool, as its operator wrote it.
     weight: u32,
+    /// Its share of the pool now: 0 for what is down or withdrawn.
     effective_weight: f64,
+    /// How much of what it can take it reports to be given: 1 is all; null: it reports nothing.
     utilization: Option<f64>,
+    /// Whether it is down and stays in, because enough of the name is out.
     over_budget: bool,
+    /// How far its pool has come back; null: it is not on its way back.
     ramp: Option<Ramp>,
+    /// What is asked of it.
     checks: Vec<Check>,
 }
 
-#[derive(Debug, Serialize)]
+/// How far a pool has come back.
+#[derive(Debug, Serialize, ToSchema)]
 struct Ramp {
+    /// The number of the step, from 1.
     step: usize,
+    /// How many there are.
     steps: usize,
+    /// Percent of its weight that the pool gets.
+    #[schema(maximum = 100)]
     percent: u8,
+    /// When the next is due; null: something holds this one.
+    #[schema(format = DateTime)]
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A check of an endpoint.
+#[derive(Debug, Serialize, ToSchema)]
 struct Check {
+    /// Its name.
     #[serde(rename = "check")]
+    #[schema(example = "web")]
     name: String,
+    /// What it asks of whom.
+    #[schema(example = "http://192.0.2.10:80/health")]
     target: String,
+    /// What it says.
+    #[schema(value_type = VerdictForm, example = "up")]
     verdict: String,
+    /// What its latest execution came to.
+    #[schema(example = "connection refused")]
     outcome: Option<String>,
+    /// When that was.
+    #[schema(format = DateTime)]
     at: Option<String>,
 }
 
@@ -208,14 +292,14 @@ impl From<&[EndpointReport]> for Endpoints {
 }
 
 /// `POST reload`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     /// The number of the snapshot that follows from the files.
     pub generation: u64,
 }
 
 /// `POST latency`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
     /// Lines that were taken.
     pub accepted: usize,
@@ -234,7 +318,7 @@ impl Measured {
 }
 
 /// `GET explain`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Explained {
     /// The name.
     pub name: String,
@@ -248,8 +332,10 @@ pub struct Explained {
     /// What an answer is drawn from.
     pub candidates: Vec<Candidate>,
     /// `records`, `nodata`, `unreachable` or `not_ready`.
+    #[schema(value_type = AnswerForm, example = "records")]
     pub answer: String,
     /// What the answer rests on.
+    #[schema(value_type = FootingForm, example = "healthy")]
     pub footing: String,
     /// Seconds, the least that can be drawn.
     pub ttl: u32,
@@ -264,7 +350,7 @@ pub struct Explained {
 }
 
 /// What is known of a client.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// The address that counts.
     pub address: String,
@@ -283,7 +369,7 @@ pub struct Place {
 }
 
 /// A stage.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Stage {
     /// Its name.
     pub stage: String,
@@ -298,7 +384,7 @@ pub struct Stage {
 }
 
 /// A pool that an answer may be drawn from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Its name.
     pub pool: String,
@@ -310,11 +396,12 @@ pub struct Candidate {
     pub endpoints: Vec<Offer>,
     /// What the name that it is gives to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
     pub alias: Option<Box<Explained>>,
 }
 
 /// An endpoint that an answer may hold.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Offer {
     /// Its address, or its name.
     pub address: String,

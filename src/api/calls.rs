@@ -1,9 +1,9 @@
 //! The calls: from parameters to what the server is asked, and to a body.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     extract::{
         DefaultBodyLimit, Path, RawQuery, State,
@@ -12,12 +12,17 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Problem, Request, access, body, events, operator};
+use super::{
+    Api, Problem, Request, access, body, document, events,
+    forms::{ClientForm, NameForm},
+    operator,
+    problem::Refused,
+};
 use crate::{
     config::samples,
     explain::{self, Question, Unexplained},
@@ -27,28 +32,41 @@ use crate::{
     wire::{Name, Rtype},
 };
 
-/// Every call.
+/// Every call, and the description of all of them.
 pub(super) fn routes(api: Api) -> Router {
-    let v1 = Router::new()
-        .route("/status", get(status))
-        .route("/endpoints", get(endpoints))
-        .route("/explain", get(explain_call))
-        .route("/events", get(events::page))
-        .route("/events/stream", get(events::follow))
-        .route("/reload", post(reload))
-        .route("/latency", post(latency))
-        .route("/heartbeats/{check}", post(heartbeat))
+    let read = OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(endpoints))
+        .routes(routes!(explain_call))
+        .routes(routes!(events::page))
+        .routes(routes!(events::follow))
+        .routes(routes!(operator::list));
+    let change = OpenApiRouter::new()
+        .routes(routes!(reload))
+        .routes(routes!(latency))
+        .routes(routes!(heartbeat))
         .merge(operator::routes());
-    Router::new()
-        .route("/healthz", get(healthz))
-        .nest("/api/v1", v1)
+    let v1 = guarded(read, false).merge(guarded(change, true));
+    let open = OpenApiRouter::with_openapi(document::begin())
+        .routes(routes!(healthz))
+        .routes(routes!(document::openapi));
+    let (router, document) = open.nest("/api/v1", v1).split_for_parts();
+    let document: Arc<str> = body::text(&document).into();
+    router
         .fallback(async |uri: Uri| Problem::no_call(uri.path()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             Problem::wrong_method(method.as_str(), uri.path())
         })
+        .layer(Extension(document))
         .layer(middleware::from_fn_with_state(api.clone(), access::guard))
         .layer(DefaultBodyLimit::max(API_BODY_LEN_MAX))
         .with_state(api)
+}
+
+/// Calls with what whoever lets them in may answer in their place.
+fn guarded(mut calls: OpenApiRouter<Api>, changes: bool) -> OpenApiRouter<Api> {
+    document::guard(calls.get_openapi_mut(), changes);
+    calls
 }
 
 /// A body of JSON.
@@ -70,15 +88,47 @@ pub(super) async fn ask<T>(
     answer.await.map_err(|_| Problem::stopping())
 }
 
+/// Whether steered names are served
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "state",
+    responses(
+        (status = 200, description = "They are", content_type = "text/plain", body = String),
+        Refused<503>,
+    ),
+)]
 async fn healthz(State(api): State<Api>) -> Result<&'static str, Problem> {
     if *api.ready.borrow() { Ok("ok\n") } else { Err(Problem::not_ready()) }
 }
 
-async fn status(State(api): State<Api>) -> Result<Response, Problem> {
+/// How the server is
+#[utoipa::path(
+    get,
+    path = "/status",
+    operation_id = "status",
+    tag = "state",
+    responses((status = 200, description = "How it is", body = body::Status)),
+)]
+async fn status(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    no_parameters(query.as_deref())?;
     let status = ask(&api, Request::Status).await?;
     Ok(json(&body::Status::from(&status)))
 }
 
+/// The endpoints of steered names
+#[utoipa::path(
+    get,
+    path = "/endpoints",
+    operation_id = "endpoints",
+    tag = "state",
+    params(
+        ("name" = inline(Option<NameForm>), Query, description = "Those of this name alone",
+            example = "www.example.com"),
+    ),
+    responses((status = 200, description = "Endpoints", body = body::Endpoints), Refused<404>),
+)]
 async fn endpoints(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let mut only = None;
     for (key, value) in parameters(query.as_deref()) {
@@ -94,17 +144,43 @@ async fn endpoints(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<
     Ok(json(&body::Endpoints::from(&*endpoints)))
 }
 
-async fn reload(State(api): State<Api>) -> Result<Response, Problem> {
+/// Read the files again
+#[utoipa::path(
+    post,
+    path = "/reload",
+    operation_id = "reload",
+    tag = "operator",
+    responses((status = 200, description = "They were read", body = body::Reloaded), Refused<422>),
+)]
+async fn reload(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    no_parameters(query.as_deref())?;
     match ask(&api, Request::Reload).await? {
         Ok(generation) => Ok(json(&body::Reloaded { generation })),
         Err(complaints) => Err(Problem::bad_files(complaints)),
     }
 }
 
+/// Tell of measured round trips
+#[utoipa::path(
+    post,
+    path = "/latency",
+    operation_id = "latency",
+    tag = "measurements",
+    request_body(
+        content_type = "application/x-ndjson",
+        description = "A JSON object a line: `client` (an address or a network), `region`, `ms`, and \
+                       `samples` if it is the mean of several. Lines that are none of that are counted",
+        content = Option<String>,
+        example = json!("{\"client\": \"203.0.113.7\", \"region\": \"us-east-1\", \"ms\": 23.4}"),
+    ),
+    responses((status = 200, description = "How many were taken", body = body::Measured)),
+)]
 async fn latency(
     State(api): State<Api>,
+    RawQuery(query): RawQuery,
     samples: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    no_parameters(query.as_deref())?;
     let text = samples.map_err(|it| Problem::bad_body(it.status(), it.body_text()))?;
     let mut samples = Vec::new();
     let mut refused = Vec::new();
@@ -124,13 +200,22 @@ async fn latency(
     Ok(json(&body::Measured::new(measured.accepted, &refused)))
 }
 
+/// Send a heartbeat of a check
+#[utoipa::path(
+    post,
+    path = "/heartbeats/{check}",
+    operation_id = "heartbeat",
+    tag = "measurements",
+    params(("check" = String, Path, description = "A check of the kind `push`", example = "backup")),
+    responses((status = 204, description = "It was taken in"), Refused<404>),
+)]
 async fn heartbeat(
     State(api): State<Api>,
-    check: Result<Path<Box<str>>, PathRejection>,
+    check: Segment,
+    RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    let Path(check) = check.map_err(|it| {
-        Problem::bad_parameter(it.body_text(), "write the name of the check in UTF-8")
-    })?;
+    let check = segment(check)?;
+    no_parameters(query.as_deref())?;
     if ask(&api, |reply| Request::Heartbeat(check.clone(), reply)).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -138,6 +223,27 @@ async fn heartbeat(
     Err(Problem::unknown(detail, "look for its name under `checks`, and for who refers to it"))
 }
 
+/// Why a client gets what it gets
+///
+/// Out of the stages that packets are answered by.
+#[utoipa::path(
+    get,
+    path = "/explain",
+    operation_id = "explain",
+    tag = "state",
+    params(
+        ("name" = inline(NameForm), Query, description = "A steered name",
+            example = "www.example.com"),
+        ("type" = Option<String>, Query, pattern = "^(A|AAAA|CNAME|TYPE[1-9][0-9]{0,3})$",
+            description = "The type of the question; A where it is absent", example = "A"),
+        ("client" = inline(ClientForm), Query,
+            description = "The client's address, or the network that a resolver names for it",
+            example = "203.0.113.7"),
+        ("down" = Option<String>, Query, example = "eu-west-1",
+            description = "Regions that are taken to be down, with commas; it may come several times"),
+    ),
+    responses((status = 200, description = "Why", body = body::Explained), Refused<404>),
+)]
 async fn explain_call(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -232,6 +338,22 @@ impl Asked {
             Err(why) => Err(unexplained(&self.name, why)),
         }
     }
+}
+
+/// A part of a path that says what is meant.
+pub(super) type Segment = Result<Path<Box<str>>, PathRejection>;
+
+/// What a part of a path says.
+pub(super) fn segment(segment: Segment) -> Result<Box<str>, Problem> {
+    let Path(text) = segment.map_err(|it| {
+        Problem::bad_parameter(it.body_text(), "write what is meant in UTF-8, percent-encoded")
+    })?;
+    Ok(text)
+}
+
+/// Refuses every parameter.
+pub(super) fn no_parameters(query: Option<&str>) -> Result<(), Problem> {
+    parameters(query).next().map_or(Ok(()), |(key, _)| Err(unknown_parameter(&key, "none")))
 }
 
 pub(super) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {

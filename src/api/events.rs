@@ -24,7 +24,21 @@ use crate::{
     state::journal::Heard,
 };
 
-/// `GET events`: those after the one with the id `after`, the oldest first; without it the latest.
+/// What happened
+///
+/// The oldest first.
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "events",
+    tag = "state",
+    params(
+        ("after" = Option<u64>, Query, description = "Those after this one; without, the latest"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000,
+            description = "How many at most; 100 where it is absent"),
+    ),
+    responses((status = 200, description = "Events", body = body::Events)),
+)]
 pub(super) async fn page(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -48,8 +62,25 @@ pub(super) async fn page(
     Ok(json(&body::Events { events }))
 }
 
-/// `GET events/stream`: what happens, as server-sent events. Whoever comes back says in
-/// `Last-Event-ID` what he has, as browsers do, or in `after`.
+/// What happens, as it happens
+///
+/// Server-sent events: each has the `id` of the event and its JSON as `data`. Those of the kind
+/// `missed` stand for events that were not sent. Whoever comes back says in `Last-Event-ID` what he
+/// has, as browsers do, or in `after`.
+#[utoipa::path(
+    get,
+    path = "/events/stream",
+    operation_id = "follow_events",
+    tag = "state",
+    params(
+        ("after" = Option<u64>, Query, description = "Those after this one; without, from now on"),
+        ("Last-Event-ID" = Option<u64>, Header, description = "As `after`, which it beats"),
+    ),
+    responses(
+        (status = 200, description = "Events, without an end", content_type = "text/event-stream",
+            body = body::Event),
+    ),
+)]
 pub(super) async fn follow(
     State(api): State<Api>,
     RawQuery(query): RawQuery,

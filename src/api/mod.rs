@@ -18,7 +18,9 @@
 mod access;
 pub mod body;
 mod calls;
+mod document;
 mod events;
+mod forms;
 mod operator;
 mod problem;
 mod server;

@@ -5,107 +5,157 @@
 use std::time::SystemTime;
 
 use axum::{
-    Router,
     body::Bytes,
-    extract::{Path, RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State, rejection::BytesRejection},
     response::Response,
-    routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api, Problem, Request, Saying, Unsaid,
-    calls::{ask, json, parameters, unknown_parameter},
+    calls::{Segment, ask, json, no_parameters, parameters, segment, unknown_parameter},
+    forms::{AuthorForm, LastsForm, ReasonForm, TargetForm, WordForm},
+    problem::Refused,
     time::rfc3339,
 };
 use crate::{
     clock,
     config::duration,
-    limits::OPERATOR_TEXT_LEN_MAX,
+    limits::{DURATION_MAX, OPERATOR_TEXT_LEN_MAX},
     state::{Dial, Note, Override, Overrides, Pattern, Word},
 };
 
-/// Every call.
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/overrides", get(list).post(set))
-        .route("/overrides/{what}", delete(clear))
-        .route("/dials/{region}", post(dial))
+/// What changes answers.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(set)).routes(routes!(clear)).routes(routes!(dial))
 }
 
-/// `POST overrides`.
-#[derive(Debug, Deserialize)]
+/// An override to be set.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    /// A region, a name, `name/pool`, `name/pool/address` or an address; `*` is any run of characters.
+    #[schema(value_type = TargetForm, example = "us-east-1")]
     target: String,
+    /// What its endpoints are, whatever their checks say.
+    #[schema(value_type = WordForm, example = "drain")]
     state: String,
+    /// Why, for whoever finds it later.
+    #[schema(value_type = ReasonForm, example = "disks")]
     reason: Option<String>,
+    /// Who says so.
+    #[schema(value_type = Option<AuthorForm>, example = "ann")]
     author: Option<String>,
+    /// When it ends by itself; without, it is taken back by hand.
     #[serde(rename = "for")]
+    #[schema(value_type = Option<LastsForm>, example = "30m")]
     lasts: Option<String>,
+    /// Even if names are left with nothing.
     #[serde(default)]
     force: bool,
 }
 
-/// `POST dials/{region}`.
-#[derive(Debug, Deserialize)]
+/// A dial to be set.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AskedDial {
+    /// Of its normal traffic, what the region may get.
+    #[schema(maximum = 100, example = 50)]
     percent: u8,
+    /// Why, for whoever finds it later.
+    #[schema(value_type = ReasonForm, example = "disks")]
     reason: Option<String>,
+    /// Who says so.
+    #[schema(value_type = Option<AuthorForm>, example = "ann")]
     author: Option<String>,
+    /// When it ends by itself; without, it is taken back by hand.
     #[serde(rename = "for")]
+    #[schema(value_type = Option<LastsForm>, example = "30m")]
     lasts: Option<String>,
+    /// Even if names are left with nothing.
     #[serde(default)]
     force: bool,
 }
 
-/// `GET overrides`.
-#[derive(Debug, Serialize)]
+/// What operators say now.
+#[derive(Debug, Serialize, ToSchema)]
 struct Listed {
+    /// In the order in which they were set.
     overrides: Vec<Told>,
+    /// In the order of their regions.
     dials: Vec<ToldDial>,
 }
 
-/// An override, as it is told.
-#[derive(Debug, Serialize)]
+/// An override.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Override)]
 pub(super) struct Told {
+    /// Its number.
     id: u64,
+    /// What is meant.
+    #[schema(example = "us-east-1")]
     target: String,
+    /// What it is.
+    #[schema(value_type = WordForm, example = "drain")]
     state: String,
     #[serde(flatten)]
     note: ToldNote,
 }
 
-#[derive(Debug, Serialize)]
+/// The dial of a region.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Dial)]
 struct ToldDial {
+    /// The region.
+    #[schema(example = "us-east-1")]
     region: String,
+    /// Of its normal traffic, what it may get.
+    #[schema(maximum = 100)]
     percent: u8,
     #[serde(flatten)]
     note: ToldNote,
 }
 
-#[derive(Debug, Serialize)]
+/// What stands beside an act of an operator.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Note)]
 struct ToldNote {
+    /// Why.
+    #[schema(example = "disks")]
     reason: String,
+    /// Who said so.
+    #[schema(example = "ann")]
     author: String,
+    /// Since when.
+    #[schema(format = DateTime)]
     since: String,
+    /// When it ends by itself; null: when it is taken back.
+    #[schema(format = DateTime)]
     until: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// An override that was set.
+#[derive(Debug, Serialize, ToSchema)]
 struct Set {
+    /// Its number.
     id: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// Overrides that were taken back.
+#[derive(Debug, Serialize, ToSchema)]
 struct Cleared {
+    /// Their numbers.
     cleared: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
+/// A dial that was set.
+#[derive(Debug, Serialize, ToSchema)]
 struct Dialed {
+    /// The region.
     region: String,
+    /// Of its normal traffic, what it may get now.
     percent: u8,
 }
 
@@ -141,16 +191,46 @@ impl From<&Overrides> for Listed {
     }
 }
 
-async fn list(State(api): State<Api>) -> Result<Response, Problem> {
+/// What operators say now
+#[utoipa::path(
+    get,
+    path = "/overrides",
+    operation_id = "overrides",
+    tag = "operator",
+    responses((status = 200, description = "Overrides and dials", body = Listed)),
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query.as_deref())?;
     let said = ask(&api, Request::Overrides).await?;
     Ok(json(&Listed::from(&said)))
 }
 
+/// Set an override
+///
+/// It beats what checks say. What would leave a name with nothing is refused unless it is forced.
+#[utoipa::path(
+    post,
+    path = "/overrides",
+    operation_id = "set_override",
+    tag = "operator",
+    request_body = Asked,
+    responses(
+        (status = 200, description = "It holds", body = Set),
+        Refused<404>,
+        Refused<409>,
+    ),
+)]
 async fn set(
     State(api): State<Api>,
+    RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    no_parameters(query.as_deref())?;
     let asked: Asked = read(body)?;
+    too_long(&[&asked.target])?;
     let target = Pattern::new(&asked.target).ok_or_else(|| {
         let hint = "name a region, a name, `name/pool` or an address; `*` is any run of characters";
         Problem::bad_parameter(format!("`{}` is no target", asked.target), hint)
@@ -169,11 +249,25 @@ async fn set(
     Ok(json(&Set { id: ids.first().copied().unwrap_or_default() }))
 }
 
+/// Take an override back
+#[utoipa::path(
+    delete,
+    path = "/overrides/{id}",
+    operation_id = "clear_override",
+    tag = "operator",
+    params(
+        ("id" = String, Path, description = "Its number, or the target of all that are meant",
+            example = "www.example.com/us-east-1"),
+        ("author" = inline(Option<AuthorForm>), Query, description = "Who says so"),
+    ),
+    responses((status = 200, description = "They hold no more", body = Cleared), Refused<404>),
+)]
 async fn clear(
     State(api): State<Api>,
-    Path(what): Path<Box<str>>,
+    what: Segment,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    let what = segment(what)?;
     let mut author = String::new();
     for (key, value) in parameters(query.as_deref()) {
         match &*key {
@@ -186,11 +280,31 @@ async fn clear(
     Ok(json(&Cleared { cleared }))
 }
 
+/// Set the dial of a region
+///
+/// It scales the weight of all pools in the region, and its capacity. What would leave a name with
+/// nothing is refused unless it is forced.
+#[utoipa::path(
+    post,
+    path = "/dials/{region}",
+    operation_id = "dial",
+    tag = "operator",
+    params(("region" = String, Path, description = "Its name", example = "us-east-1")),
+    request_body = AskedDial,
+    responses(
+        (status = 200, description = "It holds", body = Dialed),
+        Refused<404>,
+        Refused<409>,
+    ),
+)]
 async fn dial(
     State(api): State<Api>,
-    Path(region): Path<Box<str>>,
+    region: Segment,
+    RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let region = segment(region)?;
+    no_parameters(query.as_deref())?;
     let asked: AskedDial = read(body)?;
     if 100 < asked.percent {
         let detail = format!("{} percent are no share", asked.percent);
@@ -223,7 +337,7 @@ fn note(
     too_long(&[&reason, &author])?;
     let since: SystemTime = clock::wall();
     let until = lasts.map(|text| {
-        let lasts = duration(text).filter(|it| !it.is_zero());
+        let lasts = duration(text).filter(|it| !it.is_zero() && *it <= DURATION_MAX);
         lasts.and_then(|it| since.checked_add(it)).ok_or_else(|| {
             let hint = "write `500ms`, `10s`, `5m`, `1h`, `1d`, or leave it out";
             Problem::bad_parameter(format!("`{text}` is no time to last `for`"), hint)
@@ -233,10 +347,11 @@ fn note(
 }
 
 fn too_long(texts: &[&str]) -> Result<(), Problem> {
-    if texts.iter().all(|it| it.len() <= OPERATOR_TEXT_LEN_MAX) {
+    if texts.iter().all(|it| it.chars().count() <= OPERATOR_TEXT_LEN_MAX) {
         return Ok(());
     }
-    let hint = format!("`reason` and `author` have at most {OPERATOR_TEXT_LEN_MAX} octets");
+    let hint =
+        format!("a target, `reason` and `author` have at most {OPERATOR_TEXT_LEN_MAX} characters");
     Err(Problem::bad_parameter("that is too long to be kept", hint))
 }
 

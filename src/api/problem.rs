@@ -1,26 +1,36 @@
 //! Problems: what went wrong, as RFC 9457 has it, and what to do about it.
 
+use std::collections::BTreeMap;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    IntoResponses, ToSchema,
+    openapi::{Ref, RefOr, content::Content, response::Response as Described},
+};
 
 use crate::{config::Complaint, wire::Name};
 
-/// A problem document.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `about:blank`: the status says what kind it is (RFC 9457 section 4.2.1).
     #[serde(rename = "type")]
+    #[schema(value_type = String, example = "about:blank")]
     pub kind: Box<str>,
     /// The words of the status.
+    #[schema(value_type = String, example = "Not Found")]
     pub title: Box<str>,
     /// The status code.
     pub status: u16,
     /// What went wrong.
+    #[schema(value_type = String)]
     pub detail: Box<str>,
     /// What to do about it.
+    #[schema(value_type = String)]
     pub hint: Box<str>,
     /// What is wrong with the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,10 +135,63 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, "call again; look into the server's log")
     }
 
+    /// When a call is refused with a status, and one of the problems that say so.
+    fn example(status: u16) -> (&'static str, Self) {
+        match status {
+            400 => (
+                "A parameter or the body is not what the call takes",
+                Self::bad_parameter("the parameter `tipe` is not known", "known: `name`, `type`"),
+            ),
+            401 => ("There is no token that the server knows", Self::no_token()),
+            403 => ("The call comes from a page of another site", Self::foreign_origin()),
+            404 => (
+                "What is meant is not known",
+                Self::unknown("there is no region `mars`", "`evenkeel status` names what there is"),
+            ),
+            409 => {
+                let name = Name::parse("www.example.com", Some(&Name::root())).expect("it is one");
+                ("Names would be left with nothing", Self::would_leave_nothing(&[name]))
+            }
+            413 => (
+                "The body is too long",
+                Self::bad_body(StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded"),
+            ),
+            422 => {
+                let complaint = Complaint {
+                    file: "zones/example.com.yaml".to_owned(),
+                    line: 7,
+                    column: 10,
+                    message: "`20x` is not a duration".to_owned(),
+                    hint: "write `500ms`, `10s`, `5m`, `1h`, `1d` or whole seconds".to_owned(),
+                    text: String::new(),
+                };
+                ("The files are wrong, and all stays as it was", Self::bad_files(vec![complaint]))
+            }
+            _ => ("Not now: the server is starting, stopping or busy", Self::not_ready()),
+        }
+    }
+
     pub(super) fn not_ready() -> Self {
         let detail = "steered names are not served yet";
         let hint = "the first round of probes takes at most `startup_wait`";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, hint)
+    }
+}
+
+/// The type of its bodies (RFC 9457 section 6.1).
+const PROBLEM: &str = "application/problem+json";
+
+/// That a call may be refused with this status, for its description.
+pub(super) struct Refused<const STATUS: u16>;
+
+impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let (when, example) = Problem::example(STATUS);
+        let schema = Ref::from_schema_name(Problem::name());
+        let example = serde_json::to_value(example).expect("text and numbers are JSON");
+        let content = Content::builder().schema(Some(schema)).example(Some(example)).build();
+        let response = Described::builder().description(when).content(PROBLEM, content).build();
+        [(STATUS.to_string(), response.into())].into()
     }
 }
 
@@ -137,7 +200,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let text = super::body::text(&self);
         let mut response = (status, text).into_response();
-        let kind = HeaderValue::from_static("application/problem+json");
+        let kind = HeaderValue::from_static(PROBLEM);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"evenkeel\"");

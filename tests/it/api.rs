@@ -2,6 +2,7 @@
 //!
 //! *Not here:* whether explanations are true (`explain`).
 
+mod document;
 mod http;
 
 use std::{

@@ -149,6 +149,17 @@ fn serde_stays_at_the_edge() {
 }
 
 #[test]
+fn every_call_is_described() {
+    // A route that is made of described calls is added by `routes`, and is in the description.
+    for_each_source(&mut |source| {
+        let is_api = source.module == "api";
+        let adds = [".route(", ".route_service(", ".nest_service("];
+        let found = adds.into_iter().find(|it| is_api && source.code().contains(it));
+        found.map(|it| format!("`{it}` adds a route that is in no description"))
+    });
+}
+
+#[test]
 fn the_core_does_no_io() {
     // What is written here is found at any depth: a helper that reads a file would do too.
     let outside = ["std::fs", "std::net::UdpSocket", "tokio", "tracing", "socket2", "libc"];
