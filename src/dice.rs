@@ -4,9 +4,11 @@
 //! as the answer needs. Whoever is given a roll is a pure function of it.
 //!
 //! The generator is splitmix64: two multiplications, 2^64 long, good enough to be fair. It is not a
-//! secret: nothing that must not be guessed is drawn from it.
+//! secret: what must not be guessed is drawn from the operating system, by [`secret`].
 
 use std::hash::{BuildHasher, RandomState};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// A thread's source of rolls.
 #[derive(Debug)]
@@ -49,6 +51,13 @@ impl Roll {
     }
 }
 
+/// Octets that nobody can guess; none: the system has no chance to give.
+#[must_use]
+pub fn secret() -> Option<[u8; 32]> {
+    let mut octets = [0; 32];
+    SystemRandom::new().fill(&mut octets).ok().map(|()| octets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +71,11 @@ mod tests {
         }
         // Five standard deviations around the mean of 10,000.
         assert!(hits.iter().all(|hits| (9_526..=10_474).contains(hits)), "{hits:?}");
+    }
+
+    #[test]
+    fn two_secrets_differ() {
+        assert_ne!(secret().unwrap(), secret().unwrap());
     }
 
     #[test]

@@ -314,6 +314,15 @@ pub const API_HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a call may take. A reload of ten million records takes less.
 pub const API_CALL_WAIT_MAX: Duration = Duration::from_mins(2);
 
+/// Tokens of callers: each call is compared with all of them.
+pub const API_KEYS_MAX: usize = 256;
+
+/// Octets of the name of a token.
+pub const API_KEY_NAME_LEN_MAX: usize = 64;
+
+/// Octets of a token that an operator thought of himself. A shorter one is guessed.
+pub const API_TOKEN_LEN_MIN: usize = 12;
+
 /// Octets of a call's body.
 pub const API_BODY_LEN_MAX: usize = 4 << 20;
 

@@ -1,28 +1,28 @@
-//! Who may change something: who knows the token.
+//! Who may call: who knows a token of the scope that the call takes.
+//!
+//! Not here: the tokens (`compile::keys`).
+
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
 use super::{Api, Problem};
-use crate::limits::API_CALL_WAIT_MAX;
+use crate::{
+    compile::keys::{Keys, Scope},
+    limits::API_CALL_WAIT_MAX,
+};
 
 /// Lets a call in, and ends it when it takes too long.
-pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes {
-        let token = api.token.borrow().clone();
-        if token.is_some_and(|token| !knows(request.headers(), &token)) {
-            return Problem::no_token().into_response();
-        }
-        if !is_at_home(request.headers()) {
-            return Problem::foreign_origin().into_response();
-        }
+    if changes && !is_at_home(request.headers()) {
+        return Problem::foreign_origin().into_response();
     }
     match timeout(API_CALL_WAIT_MAX, next.run(request)).await {
         Ok(response) => response,
@@ -30,14 +30,50 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     }
 }
 
-/// Whether a caller knows the token (RFC 6750 section 2.1). How much of a wrong one is right does not
-/// show in the time that it takes.
-fn knows(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let Some((scheme, given)) = given.and_then(|it| it.split_at_checked("Bearer ".len())) else {
-        return false;
-    };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && given.ct_eq(token.as_bytes()).into()
+/// Who calls.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller(Option<Arc<str>>);
+
+impl Caller {
+    /// Who is said to say something: whoever is named, else whose token it is.
+    pub(super) fn author(&self, named: Option<String>) -> String {
+        named.unwrap_or_else(|| self.0.as_deref().unwrap_or_default().to_owned())
+    }
+}
+
+/// Lets in who may do what takes this scope.
+pub(super) async fn admit(
+    State((api, scope)): State<(Api, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let keys = api.keys.borrow().clone();
+    match caller(keys.as_deref(), request.headers(), scope) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn caller(keys: Option<&Keys>, headers: &HeaderMap, scope: Scope) -> Result<Caller, Problem> {
+    let is_open = |keys: &Keys| scope == Scope::Read && !keys.guard_reading();
+    let Some(keys) = keys.filter(|it| !is_open(it)) else { return Ok(Caller::default()) };
+    let key = token(headers).and_then(|it| keys.find(it));
+    let key = key.ok_or_else(|| Problem::no_token(scope))?;
+    if scope <= key.scope {
+        Ok(Caller(key.name.clone()))
+    } else {
+        Err(Problem::wrong_scope(scope, key.scope))
+    }
+}
+
+/// The token that a caller sends (RFC 6750 section 2.1).
+fn token(headers: &HeaderMap) -> Option<&[u8]> {
+    let given = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = given.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 /// Whether a call does not come from a page of another site. A browser says where a page is from, and
@@ -58,19 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_the_token() {
-        let check = |value: &str, expect| {
+    fn tokens_of_callers() {
+        let check = |value: &str, expect: Option<&str>| {
             let headers = headers(&[(header::AUTHORIZATION, value)]);
-            assert_eq!(knows(&headers, "secret"), expect, "{value}");
+            assert_eq!(token(&headers), expect.map(str::as_bytes), "{value}");
         };
-        check("Bearer secret", true);
-        check("bearer secret", true);
-        check("Bearer secre", false);
-        check("Bearer secrets", false);
-        check("Bearer  secret", false);
-        check("Bearer", false);
-        check("Basic secret", false);
-        assert!(!knows(&HeaderMap::new(), "secret"));
+        check("Bearer secret", Some("secret"));
+        check("bearer secret", Some("secret"));
+        check("Bearer  secret", Some(" secret"));
+        check("Bearer", None);
+        check("Basic secret", None);
+        assert!(token(&HeaderMap::new()).is_none());
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{
     problem::Refused,
 };
 use crate::{
+    compile::keys::Scope,
     config::samples,
     explain::{self, Question, Unexplained},
     geo::Prefix,
@@ -41,12 +42,14 @@ pub(super) fn routes(api: Api) -> Router {
         .routes(routes!(events::page))
         .routes(routes!(events::follow))
         .routes(routes!(operator::list));
-    let change = OpenApiRouter::new()
-        .routes(routes!(reload))
+    let operate = OpenApiRouter::new()
         .routes(routes!(latency))
         .routes(routes!(heartbeat))
         .merge(operator::routes());
-    let v1 = guarded(read, false).merge(guarded(change, true));
+    let admin = OpenApiRouter::new().routes(routes!(reload));
+    let v1 = guarded(&api, read, Scope::Read)
+        .merge(guarded(&api, operate, Scope::Operate))
+        .merge(guarded(&api, admin, Scope::Admin));
     let open = OpenApiRouter::with_openapi(document::begin())
         .routes(routes!(healthz))
         .routes(routes!(document::openapi));
@@ -58,15 +61,15 @@ pub(super) fn routes(api: Api) -> Router {
             Problem::wrong_method(method.as_str(), uri.path())
         })
         .layer(Extension(document))
-        .layer(middleware::from_fn_with_state(api.clone(), access::guard))
+        .layer(middleware::from_fn(access::guard))
         .layer(DefaultBodyLimit::max(API_BODY_LEN_MAX))
         .with_state(api)
 }
 
-/// Calls with what whoever lets them in may answer in their place.
-fn guarded(mut calls: OpenApiRouter<Api>, changes: bool) -> OpenApiRouter<Api> {
-    document::guard(calls.get_openapi_mut(), changes);
-    calls
+/// Calls that take a token of this scope, and say so.
+fn guarded(api: &Api, mut calls: OpenApiRouter<Api>, scope: Scope) -> OpenApiRouter<Api> {
+    document::guard(calls.get_openapi_mut(), scope);
+    calls.route_layer(middleware::from_fn_with_state((api.clone(), scope), access::admit))
 }
 
 /// A body of JSON.
@@ -170,7 +173,7 @@ async fn reload(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Res
         content_type = "application/x-ndjson",
         description = "A JSON object a line: `client` (an address or a network), `region`, `ms`, and \
                        `samples` if it is the mean of several. Lines that are none of that are counted",
-        content = Option<String>,
+        content = Option<Value>,
         example = json!("{\"client\": \"203.0.113.7\", \"region\": \"us-east-1\", \"ms\": 23.4}"),
     ),
     responses((status = 200, description = "How many were taken", body = body::Measured)),

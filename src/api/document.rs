@@ -26,6 +26,7 @@ use utoipa::{
 };
 
 use super::{Problem, body, problem::Refused};
+use crate::compile::keys::Scope;
 
 /// What stands above the calls.
 #[derive(utoipa::OpenApi)]
@@ -56,15 +57,19 @@ pub(super) fn begin() -> OpenApi {
 }
 
 /// Adds to calls what whoever lets them in may answer in their place.
-pub(super) fn guard(calls: &mut OpenApi, changes: bool) {
+///
+/// Who may only ask needs no token as long as there is none for that.
+pub(super) fn guard(calls: &mut OpenApi, scope: Scope) {
     for operation in calls.paths.paths.values_mut().flat_map(operations) {
         let mut refusals = Refused::<400>::responses();
         refusals.extend(Refused::<503>::responses());
-        if changes {
-            refusals.extend(Refused::<401>::responses());
-            refusals.extend(Refused::<403>::responses());
-            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>(TOKEN, [])]);
-        }
+        refusals.extend(Refused::<401>::responses());
+        refusals.extend(Refused::<403>::responses());
+        let token = SecurityRequirement::new(TOKEN, [scope.as_str()]);
+        operation.security = Some(match scope {
+            Scope::Read => vec![SecurityRequirement::default(), token],
+            Scope::Operate | Scope::Admin => vec![token],
+        });
         if operation.request_body.is_some() {
             refusals.extend(Refused::<413>::responses());
         }

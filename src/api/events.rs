@@ -125,7 +125,9 @@ fn event(heard: Heard) -> sse::Event {
 }
 
 fn id(key: &str, value: &str) -> Result<u64, Problem> {
-    value.parse().map_err(|_| {
+    // Other languages have no greater whole numbers.
+    let number = value.parse().ok().filter(|it| *it <= i64::MAX.unsigned_abs());
+    number.ok_or_else(|| {
         let detail = format!("`{key}={value}` is not the id of an event");
         Problem::bad_parameter(detail, "write a whole number")
     })

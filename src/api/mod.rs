@@ -36,6 +36,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    compile::keys::Keys,
     config::Complaint,
     snapshot::Snapshot,
     state::{
@@ -55,8 +56,8 @@ pub struct Api {
     pub requests: mpsc::Sender<Request>,
     /// Whether steered names are served.
     pub ready: watch::Receiver<bool>,
-    /// What a caller has to know who wants to change something; none: nothing.
-    pub token: watch::Receiver<Option<Arc<str>>>,
+    /// What callers have to know; none: nothing.
+    pub keys: watch::Receiver<Option<Arc<Keys>>>,
 }
 
 /// What the control loop is asked for, and where it answers. Who asked may be gone.

@@ -5,16 +5,21 @@
 use std::time::SystemTime;
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{RawQuery, State, rejection::BytesRejection},
     response::Response,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api, Problem, Request, Saying, Unsaid,
+    access::Caller,
     calls::{Segment, ask, json, no_parameters, parameters, segment, unknown_parameter},
     forms::{AuthorForm, LastsForm, ReasonForm, TargetForm, WordForm},
     problem::Refused,
@@ -45,7 +50,7 @@ struct Asked {
     /// Why, for whoever finds it later.
     #[schema(value_type = ReasonForm, example = "disks")]
     reason: Option<String>,
-    /// Who says so.
+    /// Who says so; without, the name of the token.
     #[schema(value_type = Option<AuthorForm>, example = "ann")]
     author: Option<String>,
     /// When it ends by itself; without, it is taken back by hand.
@@ -62,12 +67,13 @@ struct Asked {
 #[serde(deny_unknown_fields)]
 struct AskedDial {
     /// Of its normal traffic, what the region may get.
+    #[serde(deserialize_with = "whole")]
     #[schema(maximum = 100, example = 50)]
     percent: u8,
     /// Why, for whoever finds it later.
     #[schema(value_type = ReasonForm, example = "disks")]
     reason: Option<String>,
-    /// Who says so.
+    /// Who says so; without, the name of the token.
     #[schema(value_type = Option<AuthorForm>, example = "ann")]
     author: Option<String>,
     /// When it ends by itself; without, it is taken back by hand.
@@ -225,6 +231,7 @@ pub(super) async fn list(
 )]
 async fn set(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -244,7 +251,8 @@ async fn set(
             return Err(Problem::bad_parameter(detail, "write `up`, `down` or `drain`"));
         }
     };
-    let note = note(asked.reason, asked.author, asked.lasts.as_deref())?;
+    let author = caller.author(asked.author);
+    let note = note(asked.reason, author, asked.lasts.as_deref())?;
     let ids = say(&api, Saying::Set(target, word, note), asked.force).await?;
     Ok(json(&Set { id: ids.first().copied().unwrap_or_default() }))
 }
@@ -258,23 +266,26 @@ async fn set(
     params(
         ("id" = String, Path, description = "Its number, or the target of all that are meant",
             example = "www.example.com/us-east-1"),
-        ("author" = inline(Option<AuthorForm>), Query, description = "Who says so"),
+        ("author" = inline(Option<AuthorForm>), Query, 
+            description = "Who says so; without, the name of the token"),
     ),
     responses((status = 200, description = "They hold no more", body = Cleared), Refused<404>),
 )]
 async fn clear(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     what: Segment,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let what = segment(what)?;
-    let mut author = String::new();
+    let mut author = None;
     for (key, value) in parameters(query.as_deref()) {
         match &*key {
-            "author" => author = value,
+            "author" => author = Some(value),
             _ => return Err(unknown_parameter(&key, "`author`")),
         }
     }
+    let author = caller.author(author);
     too_long(&[&author])?;
     let cleared = say(&api, Saying::Clear(what, author), false).await?;
     Ok(json(&Cleared { cleared }))
@@ -299,6 +310,7 @@ async fn clear(
 )]
 async fn dial(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     region: Segment,
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
@@ -310,10 +322,18 @@ async fn dial(
         let detail = format!("{} percent are no share", asked.percent);
         return Err(Problem::bad_parameter(detail, "write a number from 0 to 100"));
     }
-    let note = note(asked.reason, asked.author, asked.lasts.as_deref())?;
+    let author = caller.author(asked.author);
+    let note = note(asked.reason, author, asked.lasts.as_deref())?;
     let dial = Dial { percent: asked.percent, note };
     say(&api, Saying::Dial(region.clone(), dial), asked.force).await?;
     Ok(json(&Dialed { region: region.into(), percent: asked.percent }))
+}
+
+/// A whole number, however it is written: JSON knows no difference between 50 and 50.0.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    let whole = (0..=u8::MAX).find(|it| f64::from(*it).to_bits() == (number + 0.0).to_bits());
+    whole.ok_or_else(|| D::Error::custom(format!("`{number}` is no whole number of percent")))
 }
 
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
@@ -325,15 +345,10 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, P
 }
 
 /// What stands beside an act: it takes a reason, so that whoever finds it knows what to ask.
-fn note(
-    reason: Option<String>,
-    author: Option<String>,
-    lasts: Option<&str>,
-) -> Result<Note, Problem> {
+fn note(reason: Option<String>, author: String, lasts: Option<&str>) -> Result<Note, Problem> {
     let reason = reason.filter(|it| !it.trim().is_empty()).ok_or_else(|| {
         Problem::bad_parameter("there is no `reason`", "say why, for whoever finds it later")
     })?;
-    let author = author.unwrap_or_default();
     too_long(&[&reason, &author])?;
     let since: SystemTime = clock::wall();
     let until = lasts.map(|text| {

@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{Ref, RefOr, content::Content, response::Response as Described},
 };
 
-use crate::{config::Complaint, wire::Name};
+use crate::{compile::keys::Scope, config::Complaint, wire::Name};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -33,11 +33,17 @@ pub struct Problem {
     #[schema(value_type = String)]
     pub hint: Box<str>,
     /// What is wrong with the files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub complaints: Vec<Complaint>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<Complaint>)]
+    pub complaints: Box<[Complaint]>,
     /// The names that would be left with nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub names: Box<[String]>,
+    /// The scope that a token needs for the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub scope: Option<Box<str>>,
 }
 
 impl Problem {
@@ -48,8 +54,9 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             hint: hint.into(),
-            complaints: Vec::new(),
-            names: Vec::new(),
+            complaints: Box::default(),
+            names: Box::default(),
+            scope: None,
         }
     }
 
@@ -57,10 +64,23 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail, hint)
     }
 
-    pub(super) fn no_token() -> Self {
-        let detail = "this call needs the token that `api.token_file` holds";
+    pub(super) fn no_token(scope: Scope) -> Self {
+        let detail = format!("this call needs a token of the scope `{scope}`");
         let hint = "send `Authorization: Bearer <token>`; `evenkeel` takes `--token-file` or EVENKEEL_TOKEN";
-        Self::new(StatusCode::UNAUTHORIZED, detail, hint)
+        Self {
+            scope: Some(scope.as_str().into()),
+            ..Self::new(StatusCode::UNAUTHORIZED, detail, hint)
+        }
+    }
+
+    pub(super) fn wrong_scope(needed: Scope, given: Scope) -> Self {
+        let detail =
+            format!("this call needs a token of the scope `{needed}`, and this one has `{given}`");
+        let hint = "take another token; `evenkeel token new` makes one";
+        Self {
+            scope: Some(needed.as_str().into()),
+            ..Self::new(StatusCode::FORBIDDEN, detail, hint)
+        }
     }
 
     pub(super) fn foreign_origin() -> Self {
@@ -108,7 +128,10 @@ impl Problem {
         let s = if count == 1 { "" } else { "s" };
         let detail = format!("the files have {count} complaint{s}, and all stays as it was");
         let hint = "correct the files and reload; `evenkeel check` says the same without a server";
-        Self { complaints, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail, hint) }
+        Self {
+            complaints: complaints.into(),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail, hint)
+        }
     }
 
     pub(super) fn would_leave_nothing(names: &[Name]) -> Self {
@@ -142,8 +165,11 @@ impl Problem {
                 "A parameter or the body is not what the call takes",
                 Self::bad_parameter("the parameter `tipe` is not known", "known: `name`, `type`"),
             ),
-            401 => ("There is no token that the server knows", Self::no_token()),
-            403 => ("The call comes from a page of another site", Self::foreign_origin()),
+            401 => ("There is no token that the server knows", Self::no_token(Scope::Operate)),
+            403 => (
+                "The token is of another scope, or the call comes from a page of another site",
+                Self::wrong_scope(Scope::Operate, Scope::Read),
+            ),
             404 => (
                 "What is meant is not known",
                 Self::unknown("there is no region `mars`", "`evenkeel status` names what there is"),
@@ -202,8 +228,12 @@ impl IntoResponse for Problem {
         let mut response = (status, text).into_response();
         let kind = HeaderValue::from_static(PROBLEM);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer realm=\"evenkeel\"");
+        // RFC 6750 section 3.
+        if let Some(scope) = &self.scope {
+            let short = status == StatusCode::FORBIDDEN;
+            let error = if short { ", error=\"insufficient_scope\"" } else { "" };
+            let challenge = format!("Bearer realm=\"evenkeel\"{error}, scope=\"{scope}\"");
+            let challenge = challenge.parse().expect("a scope is a word");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response

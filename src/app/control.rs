@@ -21,13 +21,13 @@ use super::{
     files::{Fingerprint, Watch},
     keeping::Keeping,
     operator::Sayings,
-    requests::{Caller, Open, complaint, plan_token, takes_another},
+    requests::{Caller, Open, complaint, plan_keys, takes_another},
     takeover::{self, Bells, Guest, Visitor},
 };
 use crate::{
     api::Request,
     clock,
-    compile::{self, Loaded, Memory, Plan},
+    compile::{self, Loaded, Memory, Plan, keys::Keys},
     config::Complaint,
     health::{Blinded, News, Prober, Sight, Verdict},
     limits::{
@@ -75,8 +75,8 @@ pub(super) struct Control {
     pub(super) sayings: Sayings,
     /// Whether steered names are served.
     pub(super) ready: watch::Sender<bool>,
-    /// What a caller of the API has to know.
-    pub(super) token: watch::Sender<Option<Arc<str>>>,
+    /// What callers of the API have to know.
+    pub(super) keys: watch::Sender<Option<Arc<Keys>>>,
     pub(super) bells: Bells,
     /// Comes to its end when the process has left whose place this one took.
     pub(super) before: Option<watch::Receiver<()>>,
@@ -336,7 +336,7 @@ impl Control {
         if let Ok(state) = reloading {
             tell(&state);
         }
-        self.token.send_replace(plan_token(&plan));
+        self.keys.send_replace(plan_keys(&plan));
         self.take(Change::Reloaded(plan));
         self.publish();
         tracing::info!(generation = self.state.generation(), "reloaded");

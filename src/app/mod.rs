@@ -57,7 +57,7 @@ use control::{Control, End};
 use files::{Fingerprint, Watch};
 use keeping::Keeping;
 use operator::Sayings;
-use requests::{Door, plan_token};
+use requests::{Door, plan_keys};
 use takeover::{Bells, Given, Host, Inherited};
 
 /// Serves what `config` says until told to stop, in the place of the server that runs, if it is to take
@@ -173,13 +173,13 @@ async fn live(
     // What changed between the reading and the watching went by unseen.
     watch.look_again();
     let (ready, readiness) = watch::channel(false);
-    let (token, tokens) = watch::channel(plan_token(state.plan()));
+    let (keys_in, keys) = watch::channel(plan_keys(state.plan()));
     let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
     let api = Api {
         snapshots: publisher.current(),
         requests: requests_in.clone(),
         ready: readiness,
-        token: tokens,
+        keys,
     };
     let (visitors_in, visitors) = mpsc::channel(1);
     bells.listen(&visitors_in);
@@ -200,7 +200,7 @@ async fn live(
         api: door.map(|it| it.open(api)),
         sayings: Sayings::default(),
         ready,
-        token,
+        keys: keys_in,
         bells,
         before,
         guest: None,

@@ -14,7 +14,7 @@ use super::control::Control;
 use crate::{
     api::{self, Api, Measured, Request, Status},
     clock,
-    compile::Plan,
+    compile::{Plan, keys::Keys},
     config::Complaint,
 };
 
@@ -95,9 +95,9 @@ impl Open {
     }
 }
 
-/// What a caller of the API has to know.
-pub(super) fn plan_token(plan: &Plan) -> Option<Arc<str>> {
-    plan.settings.api.as_ref()?.token.clone()
+/// What callers of the API have to know.
+pub(super) fn plan_keys(plan: &Plan) -> Option<Arc<Keys>> {
+    plan.settings.api.as_ref()?.keys.clone()
 }
 
 /// A complaint about something that takes another process, which can take over without a loss.

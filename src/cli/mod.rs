@@ -12,6 +12,7 @@ mod overrides;
 mod query;
 mod reply_text;
 mod status;
+mod token;
 
 use std::{
     io::{self, Write as _},
@@ -80,6 +81,9 @@ enum Command {
     /// Tell a server what round trips were measured.
     #[command(subcommand)]
     Latency(latency::Latency),
+    /// Make tokens for callers of the API.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Run three regions, a server and a client on this machine, and fail and restore regions.
     Demo,
 }
@@ -98,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Override(command) => overrides::run(&command),
         Command::Dial(dial) => overrides::dial(&dial),
         Command::Latency(latency) => latency::run(&latency),
+        Command::Token(token::Token::New(new)) => token::new(&new),
         Command::Demo => demo::run(),
     }
 }

@@ -17,6 +17,7 @@
 
 pub mod facts;
 pub mod geoip;
+pub mod keys;
 
 mod aliases;
 mod api;
@@ -57,6 +58,7 @@ use crate::{
     zone::Zone,
 };
 use atlas::Atlas;
+use keys::Keys;
 use shelf::{Compiled, Context, Shelf, Stocked};
 use source::Source;
 pub use webhooks::{EventKind, Secret, Webhook};
@@ -127,8 +129,8 @@ pub struct UdpSettings {
 pub struct ApiSettings {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// What a caller has to know; none: nothing, and `listen` is a loopback address.
-    pub token: Option<Arc<str>>,
+    /// What callers have to know; none: nothing, and `listen` is a loopback address.
+    pub keys: Option<Arc<Keys>>,
 }
 
 /// How measured round trips are taken.

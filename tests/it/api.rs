@@ -4,6 +4,7 @@
 
 mod document;
 mod http;
+mod tokens;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -279,14 +280,15 @@ fn a_reload_is_asked_for() {
 #[test]
 fn who_changes_something_knows_the_token() {
     let with_token = "api: { listen: '127.0.0.1:0', token_file: token }";
-    let (server, api) = start(with_token, &[("token", "secret\n"), ("other", "guess\n")]);
+    let (server, api) =
+        start(with_token, &[("token", "secret-secret\n"), ("other", "guess-a-token\n")]);
     assert_eq!(call(api, "GET", "/api/v1/status", &[], b"").status, 200);
-    for headers in [&[][..], &[("Authorization", "Bearer guess")]] {
+    for headers in [&[][..], &[("Authorization", "Bearer guess-a-token")]] {
         let refused = call(api, "POST", "/api/v1/reload", headers, b"");
         refused.problem(401);
         assert!(refused.head.contains("www-authenticate: Bearer"), "{}", refused.head);
     }
-    let headers = [("Authorization", "Bearer secret")];
+    let headers = [("Authorization", "Bearer secret-secret")];
     assert_eq!(call(api, "POST", "/api/v1/reload", &headers, b"").status, 200);
 
     let url = format!("http://{api}");
@@ -298,12 +300,12 @@ fn who_changes_something_knows_the_token() {
     assert!(said.contains("EVENKEEL_TOKEN"), "{said}");
     assert_eq!(run(&[&reload[..], &["--token-file", &path("gone")]].concat()).0, 2);
     let mut command = evenkeel();
-    command.args(reload).env("EVENKEEL_TOKEN", "secret").stdin(Stdio::null());
+    command.args(reload).env("EVENKEEL_TOKEN", "secret-secret").stdin(Stdio::null());
     assert!(command.output().unwrap().status.success());
 
     // A new token counts as soon as the files are read.
-    server.write("token", "changed\n");
-    let changed = [("Authorization", "Bearer changed")];
+    server.write("token", "another-secret\n");
+    let changed = [("Authorization", "Bearer another-secret")];
     until("the new token to count", || {
         call(api, "POST", "/api/v1/reload", &changed, b"").status == 200
     });
@@ -322,7 +324,7 @@ fn not_healthy_before_steered_names_are_served() {
         snapshots: Publisher::new(Snapshot::default()).current(),
         requests,
         ready: readiness,
-        token: tokio::sync::watch::channel(None).1,
+        keys: tokio::sync::watch::channel(None).1,
     };
     runtime.spawn(evenkeel::api::serve(listener, api));
     call(address, "GET", "/healthz", &[], b"").problem(503);

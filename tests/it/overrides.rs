@@ -437,7 +437,7 @@ fn an_override_is_set_by_who_knows_the_token() {
     let file = std::fs::read_to_string(world.server.path("evenkeel.yaml")).unwrap();
     let file = file.replace("127.0.0.1:0' }", "127.0.0.1:0', token_file: token }");
     let zone = ("zones/example.com.yaml", ZONE);
-    let files = [("evenkeel.yaml", &*file), zone, ("token", "secret\n")];
+    let files = [("evenkeel.yaml", &*file), zone, ("token", "secret-secret\n")];
     let world = World::of(Server::start(&files));
     let token = world.server.path("token").display().to_string();
     for command in [

@@ -39,7 +39,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "compile",
         ],
     ),
-    ("api", &["limits", "clock", "wire", "geo", "snapshot", "explain", "config", "state"]),
+    (
+        "api",
+        &["limits", "clock", "wire", "geo", "snapshot", "explain", "config", "compile", "state"],
+    ),
     (
         "app",
         &[

@@ -20,7 +20,7 @@ fn python(program: &str) -> Command {
     Command::new(path)
 }
 
-fn document(api: SocketAddr) -> Value {
+pub(super) fn document(api: SocketAddr) -> Value {
     call(api, "GET", "/openapi.json", &[], b"").json()
 }
 
@@ -91,4 +91,34 @@ fn what_is_described_is_there_and_says_so() {
             assert!(refused.head.contains("\r\nallow: "), "{method} {path}: {}", refused.head);
         }
     }
+}
+
+#[test]
+fn a_thousand_calls_find_nothing_that_is_not_described() {
+    let (file, tokens) = super::tokens::make(&["read", "operate", "admin"]);
+    let with_tokens = "api: { listen: '127.0.0.1:0', token_file: tokens }";
+    let (server, api) = start(with_tokens, &[("tokens", &file)]);
+    let admin = &tokens[2];
+    let hooks =
+        [env!("CARGO_MANIFEST_DIR"), "tests/it/api/schemathesis.py"].iter().collect::<PathBuf>();
+    let output = python("schemathesis")
+        .args(["run", &format!("http://{api}/openapi.json"), "--no-color"])
+        // A stream has no end to wait for.
+        .args(["--exclude-path", "/api/v1/events/stream"])
+        .args(["--header", &format!("Authorization: Bearer {admin}")])
+        .args(["--checks", "all", "--max-examples", "25", "--max-time", "30"])
+        .args(["--request-timeout", "20", "--generation-database", "none"])
+        .env("SCHEMATHESIS_HOOKS", hooks)
+        .current_dir(server.path("zones"))
+        .output()
+        .expect("it is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let warned = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{warned}");
+    // It asked, and the server is as well as before.
+    let generated = said.lines().find_map(|it| it.trim().split_once(" generated,")?.0.parse().ok());
+    assert!(generated.is_some_and(|it: usize| 300 < it), "{said}");
+    let bearer = format!("Bearer {admin}");
+    let status = call(api, "GET", "/api/v1/status", &[("Authorization", &bearer)], b"").json();
+    assert_eq!(status["ready"], true);
 }

@@ -1,7 +1,7 @@
 //! A case per kind of complaint about places, the API, and the keys that steer by them.
 
 use evenkeel::{
-    compile::LatencySettings,
+    compile::{LatencySettings, keys::Scope},
     geo::{Continent, Coordinates},
     steer::{AllDown, By, Endpoint, Serves, Slack, Target},
 };
@@ -160,7 +160,7 @@ fn api() {
     };
     check("{}", &[], &[]);
     check("{ listen: \"[::1]:0\" }", &[], &[]);
-    check("{ listen: \"0.0.0.0:8053\", token_file: t }", &[("t", "secret\n")], &[]);
+    check("{ listen: \"0.0.0.0:8053\", token_file: t }", &[("t", "secret-secret\n")], &[]);
     check(
         "{ listen: \"0.0.0.0:8053\" }",
         &[],
@@ -178,12 +178,25 @@ fn api() {
     for (token, wrong) in [
         ("", "is empty"),
         ("\n", "is empty"),
-        ("a\nb\n", "has more than one line"),
-        ("a b\n", "has white space in its line"),
-        ("ä\n", "has octets that are no printable ASCII"),
+        ("secret\n", "has a token of less than 12 characters | `evenkeel token new` makes one"),
+        ("äöüäöüäöüäöü\n", "has octets that are no printable ASCII"),
     ] {
-        check("{ token_file: t }", &[("t", token)], &[&format!("3:20: `t` {wrong} | it has to")]);
+        check("{ token_file: t }", &[("t", token)], &[&format!("3:20: `t` {wrong}")]);
     }
+    // All of them are said, and none of the lines.
+    let hash = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let tokens =
+        format!("# Ours.\nann admin {hash}\nbob raed {hash}\nplain-secret\nann read {hash}\n");
+    check(
+        "{ token_file: t }",
+        &[("t", &tokens)],
+        &[
+            "3:20: line 3 of `t` names no scope | did you mean `read`?",
+            "3:20: line 4 of `t` is no name, scope and hash | write `NAME SCOPE sha256:HEX`",
+            "3:20: line 5 of `t` has a name that is there already | choose another",
+        ],
+    );
+    check("{ token_file: t }", &[("t", &format!("ann admin {hash}\n"))], &[]);
 }
 
 #[test]
@@ -449,16 +462,17 @@ fn what_the_keys_become() {
                 us: { serves: [AS64500, SA, country:SA], fence: true, A: 192.0.2.1 }\n        \
                 eu: { tier: 2, trickle: 0.5%, A: 192.0.2.2 }\n        \
                 far: { region: none, alias: x }\n  x: { A: 192.0.2.3 }\n";
-    let files = [("evenkeel.yaml", server.as_str()), ("zones/a.yaml", zone), ("t", "secret\r\n")];
+    let files =
+        [("evenkeel.yaml", server.as_str()), ("zones/a.yaml", zone), ("t", "secret-secret\r\n")];
     let (folder, plan) = super::load(&files);
     let plan = plan.expect("nothing is wrong");
 
     let settings = &plan.settings;
     let api = settings.api.as_ref().expect("it is there");
-    assert_eq!(
-        (api.listen.to_string().as_str(), api.token.as_deref()),
-        ("127.0.0.1:8053", Some("secret"))
-    );
+    assert_eq!(api.listen.to_string(), "127.0.0.1:8053");
+    let keys = api.keys.as_ref().expect("there is a token");
+    assert_eq!(keys.find(b"secret-secret").map(|it| it.scope), Some(Scope::Admin));
+    assert_eq!(keys.find(b"secret-secret\r"), None);
     assert_eq!(
         settings.explain_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8"]
