@@ -314,6 +314,22 @@ pub const API_HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a call may take. A reload of ten million records takes less.
 pub const API_CALL_WAIT_MAX: Duration = Duration::from_mins(2);
 
+/// Fields of a call's head. A call with more is answered with 431.
+pub const API_HEADERS_MAX: usize = 64;
+
+/// Octets of a call's head, its path included. A call with more is answered with 431 or 414.
+pub const API_HEAD_LEN_MAX: usize = 16 << 10;
+
+/// Calls of one client per second, in the long run. What comes beyond them is answered with 429. A
+/// dashboard makes a few.
+pub const API_CALLS_PER_S_MAX: f64 = 50.0;
+
+/// Calls that a client may make at once who has made none for a while.
+pub const API_CALLS_AT_ONCE_MAX: f64 = 200.0;
+
+/// Clients whose calls are counted one by one. Those beyond them are counted together.
+pub const API_CLIENTS_MAX: usize = 4096;
+
 /// Tokens of callers: each call is compared with all of them.
 pub const API_KEYS_MAX: usize = 256;
 

@@ -2,7 +2,7 @@
 //!
 //! Not here: the tokens (`compile::keys`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     extract::{Request, State},
@@ -12,14 +12,27 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::{Api, Problem};
+use super::{Api, Problem, rate::Rates, server::Client};
 use crate::{
+    clock,
     compile::keys::{Keys, Scope},
     limits::API_CALL_WAIT_MAX,
 };
 
-/// Lets a call in, and ends it when it takes too long.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+/// Lets a call in whose client has not called too often, and ends it when it takes too long.
+pub(super) async fn guard(
+    State(rates): State<Arc<Mutex<Rates>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Some(Client(client)) = request.extensions().get() {
+        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = rates.take(*client, clock::now());
+        drop(rates);
+        if let Err(wait) = taken {
+            return Problem::too_often(wait).into_response();
+        }
+    }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes && !is_at_home(request.headers()) {
         return Problem::foreign_origin().into_response();

@@ -1,6 +1,9 @@
 //! The calls: from parameters to what the server is asked, and to a body.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Extension, Router,
@@ -22,6 +25,7 @@ use super::{
     forms::{ClientForm, NameForm},
     operator,
     problem::Refused,
+    rate::Rates,
 };
 use crate::{
     compile::keys::Scope,
@@ -53,7 +57,9 @@ pub(super) fn routes(api: Api) -> Router {
     let open = OpenApiRouter::with_openapi(document::begin())
         .routes(routes!(healthz))
         .routes(routes!(document::openapi));
-    let (router, document) = open.nest("/api/v1", v1).split_for_parts();
+    let (router, mut document) = open.nest("/api/v1", v1).split_for_parts();
+    document::everywhere(&mut document);
+    let rates = Arc::<Mutex<Rates>>::default();
     let document: Arc<str> = body::text(&document).into();
     router
         .fallback(async |uri: Uri| Problem::no_call(uri.path()))
@@ -61,7 +67,7 @@ pub(super) fn routes(api: Api) -> Router {
             Problem::wrong_method(method.as_str(), uri.path())
         })
         .layer(Extension(document))
-        .layer(middleware::from_fn(access::guard))
+        .layer(middleware::from_fn_with_state(rates, access::guard))
         .layer(DefaultBodyLimit::max(API_BODY_LEN_MAX))
         .with_state(api)
 }

@@ -9,7 +9,7 @@
 //!
 //! Not here: the calls (`calls`, `events`, `operator`), and why they are refused (`problem`).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension,
@@ -19,8 +19,9 @@ use axum::{
 use utoipa::{
     IntoResponses, OpenApi as _,
     openapi::{
-        OpenApi, SecurityRequirement,
+        OpenApi, RefOr, SecurityRequirement,
         path::{Operation, PathItem},
+        response::Response as Described,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -62,7 +63,6 @@ pub(super) fn begin() -> OpenApi {
 pub(super) fn guard(calls: &mut OpenApi, scope: Scope) {
     for operation in calls.paths.paths.values_mut().flat_map(operations) {
         let mut refusals = Refused::<400>::responses();
-        refusals.extend(Refused::<503>::responses());
         refusals.extend(Refused::<401>::responses());
         refusals.extend(Refused::<403>::responses());
         let token = SecurityRequirement::new(TOKEN, [scope.as_str()]);
@@ -73,9 +73,22 @@ pub(super) fn guard(calls: &mut OpenApi, scope: Scope) {
         if operation.request_body.is_some() {
             refusals.extend(Refused::<413>::responses());
         }
-        for (status, refusal) in refusals {
-            operation.responses.responses.entry(status).or_insert(refusal);
-        }
+        add(operation, refusals);
+    }
+}
+
+/// Adds what may be answered in the place of every call.
+pub(super) fn everywhere(document: &mut OpenApi) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let mut refusals = Refused::<429>::responses();
+        refusals.extend(Refused::<503>::responses());
+        add(operation, refusals);
+    }
+}
+
+fn add(operation: &mut Operation, refusals: BTreeMap<String, RefOr<Described>>) {
+    for (status, refusal) in refusals {
+        operation.responses.responses.entry(status).or_insert(refusal);
     }
 }
 

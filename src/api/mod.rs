@@ -11,7 +11,8 @@
 //!   set of requests. What is to be explained is read from the snapshot that packets are answered
 //!   from, and holds up nobody.
 //! - Whatever goes wrong is a problem document (RFC 9457) with a hint.
-//! - Connections, bodies and the time a request may take are bounded.
+//! - Connections, heads, bodies, the calls of a client, and the time that one may take are bounded.
+//! - No answer has a CORS field: pages of other sites read nothing and change nothing.
 //!
 //! Not here: what is told (`state`, `explain`), and the words of the command line (`cli`).
 
@@ -23,16 +24,18 @@ mod events;
 mod forms;
 mod operator;
 mod problem;
+mod rate;
 mod server;
 mod time;
 
 pub use calls::Asked;
 pub use problem::Problem;
-pub use server::serve;
+pub use server::{serve, tls};
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -58,6 +61,8 @@ pub struct Api {
     pub ready: watch::Receiver<bool>,
     /// What callers have to know; none: nothing.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
+    /// What connections are encrypted with; none: they are not.
+    pub tls: watch::Receiver<Option<Arc<ServerConfig>>>,
 }
 
 /// What the control loop is asked for, and where it answers. Who asked may be gone.

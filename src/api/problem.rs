@@ -1,6 +1,6 @@
 //! Problems: what went wrong, as RFC 9457 has it, and what to do about it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{Ref, RefOr, content::Content, response::Response as Described},
 };
 
-use crate::{compile::keys::Scope, config::Complaint, wire::Name};
+use crate::{compile::keys::Scope, config::Complaint, limits::API_CALLS_PER_S_MAX, wire::Name};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -44,6 +44,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub scope: Option<Box<str>>,
+    /// Seconds until it is worth calling again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u16>,
 }
 
 impl Problem {
@@ -57,6 +60,7 @@ impl Problem {
             complaints: Box::default(),
             names: Box::default(),
             scope: None,
+            retry_after: None,
         }
     }
 
@@ -148,6 +152,16 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, hint)
     }
 
+    pub(super) fn too_often(wait: Duration) -> Self {
+        let seconds = u16::try_from(wait.as_secs()).unwrap_or(u16::MAX).saturating_add(1);
+        let detail = format!(
+            "this client calls more than {API_CALLS_PER_S_MAX} times a second, and has done so for a while"
+        );
+        let hint = "call less often; `events/stream` tells what happens without being asked";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, detail, hint);
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
     pub(super) fn late() -> Self {
         let detail = "the call took too long";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, "call again; the server is busy")
@@ -193,6 +207,7 @@ impl Problem {
                 };
                 ("The files are wrong, and all stays as it was", Self::bad_files(vec![complaint]))
             }
+            429 => ("The client calls too often", Self::too_often(Duration::ZERO)),
             _ => ("Not now: the server is starting, stopping or busy", Self::not_ready()),
         }
     }
@@ -228,6 +243,9 @@ impl IntoResponse for Problem {
         let mut response = (status, text).into_response();
         let kind = HeaderValue::from_static(PROBLEM);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         // RFC 6750 section 3.
         if let Some(scope) = &self.scope {
             let short = status == StatusCode::FORBIDDEN;

@@ -9,6 +9,7 @@
 
 use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
 
+use rustls::ServerConfig;
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -21,7 +22,7 @@ use super::{
     files::{Fingerprint, Watch},
     keeping::Keeping,
     operator::Sayings,
-    requests::{Caller, Open, complaint, plan_keys, takes_another},
+    requests::{Caller, Open, complaint, plan_keys, plan_tls, takes_another},
     takeover::{self, Bells, Guest, Visitor},
 };
 use crate::{
@@ -77,6 +78,8 @@ pub(super) struct Control {
     pub(super) ready: watch::Sender<bool>,
     /// What callers of the API have to know.
     pub(super) keys: watch::Sender<Option<Arc<Keys>>>,
+    /// What connections to it are encrypted with.
+    pub(super) tls: watch::Sender<Option<Arc<ServerConfig>>>,
     pub(super) bells: Bells,
     /// Comes to its end when the process has left whose place this one took.
     pub(super) before: Option<watch::Receiver<()>>,
@@ -337,6 +340,7 @@ impl Control {
             tell(&state);
         }
         self.keys.send_replace(plan_keys(&plan));
+        self.tls.send_replace(plan_tls(&plan));
         self.take(Change::Reloaded(plan));
         self.publish();
         tracing::info!(generation = self.state.generation(), "reloaded");

@@ -57,7 +57,7 @@ use control::{Control, End};
 use files::{Fingerprint, Watch};
 use keeping::Keeping;
 use operator::Sayings;
-use requests::{Door, plan_keys};
+use requests::{Door, plan_keys, plan_tls};
 use takeover::{Bells, Given, Host, Inherited};
 
 /// Serves what `config` says until told to stop, in the place of the server that runs, if it is to take
@@ -174,12 +174,14 @@ async fn live(
     watch.look_again();
     let (ready, readiness) = watch::channel(false);
     let (keys_in, keys) = watch::channel(plan_keys(state.plan()));
+    let (tls_in, tls) = watch::channel(plan_tls(state.plan()));
     let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
     let api = Api {
         snapshots: publisher.current(),
         requests: requests_in.clone(),
         ready: readiness,
         keys,
+        tls,
     };
     let (visitors_in, visitors) = mpsc::channel(1);
     bells.listen(&visitors_in);
@@ -201,6 +203,7 @@ async fn live(
         sayings: Sayings::default(),
         ready,
         keys: keys_in,
+        tls: tls_in,
         bells,
         before,
         guest: None,

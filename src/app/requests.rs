@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use rustls::ServerConfig;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::control::Control;
@@ -98,6 +99,12 @@ impl Open {
 /// What callers of the API have to know.
 pub(super) fn plan_keys(plan: &Plan) -> Option<Arc<Keys>> {
     plan.settings.api.as_ref()?.keys.clone()
+}
+
+/// What connections to the API are encrypted with.
+pub(super) fn plan_tls(plan: &Plan) -> Option<Arc<ServerConfig>> {
+    let identity = plan.settings.api.as_ref()?.tls.as_ref()?;
+    Some(api::tls(&identity.cert, &identity.key).expect("a plan has a certificate and its key"))
 }
 
 /// A complaint about something that takes another process, which can take over without a loss.

@@ -10,7 +10,10 @@ use std::{
 };
 
 use reqwest::{Client, Method, RequestBuilder, Url};
-use rustls::ClientConfig;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 use crate::{
     api::Problem,
@@ -21,11 +24,15 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Server {
     /// The server's API.
-    #[arg(long, value_name = "URL", env = "EVENKEEL_SERVER", default_value = DEFAULT)]
-    server: Url,
+    #[arg(long = "server", value_name = "URL", env = "EVENKEEL_SERVER", default_value = DEFAULT)]
+    url: Url,
     /// A file with the API's token in it; the variable holds the token itself.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A file with the certificates that the server's has to come from, in PEM, instead of those that
+    /// the system trusts.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 const DEFAULT: &str = "http://127.0.0.1:8053";
@@ -140,13 +147,13 @@ impl Server {
         path: &str,
         parameters: &[(&str, &str)],
     ) -> Result<RequestBuilder, Refused> {
-        let mut url = self.server.join(path).map_err(|error| self.unusable(&error))?;
+        let mut url = self.url.join(path).map_err(|error| self.unusable(&error))?;
         if !parameters.is_empty() {
             let text =
                 form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
             url.set_query(Some(&text));
         }
-        let client = client(url.scheme()).map_err(Refused::No)?;
+        let client = client(self.roots(url.scheme())?).map_err(Refused::No)?;
         let request = client.request(method, url);
         Ok(match token {
             Some(token) => request.bearer_auth(token),
@@ -165,13 +172,29 @@ impl Server {
         }
     }
 
+    /// Whom the server's certificate has to come from.
+    fn roots(&self, scheme: &str) -> Result<RootCertStore, Refused> {
+        match (&self.ca, scheme) {
+            (None, "https") => trusted().map_err(Refused::No),
+            (None, _) => Ok(RootCertStore::empty()),
+            (Some(path), "https") => {
+                let roots = read_roots(path);
+                roots.map_err(|error| Refused::Usage(format!("`{}`: {error}", path.display())))
+            }
+            (Some(_), _) => {
+                let why = "`--ca` is for a server whose URL begins with `https://`";
+                Err(Refused::Usage(why.to_owned()))
+            }
+        }
+    }
+
     fn unusable(&self, error: &dyn fmt::Display) -> Refused {
-        let Self { server, .. } = self;
+        let server = &self.url;
         Refused::Usage(format!("`{server}` is not the URL of a server: {error}"))
     }
 
     fn unreached(&self, error: &reqwest::Error) -> Refused {
-        let server = self.server.as_str().trim_end_matches('/');
+        let server = self.url.as_str().trim_end_matches('/');
         let mut cause: &dyn std::error::Error = error;
         while let Some(deeper) = cause.source() {
             cause = deeper;
@@ -185,6 +208,16 @@ impl Server {
     }
 }
 
+fn read_roots(path: &Path) -> Result<RootCertStore, String> {
+    let pem = fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate in PEM".to_owned()) } else { Ok(roots) }
+}
+
 fn read_token(path: &Path) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let token = text.trim();
@@ -194,8 +227,7 @@ fn read_token(path: &Path) -> Result<String, String> {
     Ok(token.to_owned())
 }
 
-fn client(scheme: &str) -> Result<Client, String> {
-    let trusted = if scheme == "https" { trusted()? } else { rustls::RootCertStore::empty() };
+fn client(trusted: RootCertStore) -> Result<Client, String> {
     let provider = rustls::crypto::ring::default_provider();
     let tls = ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()
@@ -213,8 +245,8 @@ fn client(scheme: &str) -> Result<Client, String> {
 }
 
 /// The system's trust store: a server behind a proxy with TLS is trusted as a browser trusts it.
-fn trusted() -> Result<rustls::RootCertStore, String> {
-    let mut roots = rustls::RootCertStore::empty();
+fn trusted() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() { Err("the system trusts no certificates".to_owned()) } else { Ok(roots) }
 }

@@ -52,7 +52,7 @@ use std::{
 use crate::{
     config::{Complaints, Field, Place, Report},
     geo::{Geo, Prefix},
-    health::{ProbeSpec, Sanity, Tree},
+    health::{Identity, ProbeSpec, Sanity, Tree},
     steer::Policy,
     wire::{Name, Rtype},
     zone::Zone,
@@ -131,6 +131,8 @@ pub struct ApiSettings {
     pub listen: SocketAddr,
     /// What callers have to know; none: nothing, and `listen` is a loopback address.
     pub keys: Option<Arc<Keys>>,
+    /// What connections are encrypted with; none: they are not.
+    pub tls: Option<Arc<Identity>>,
 }
 
 /// How measured round trips are taken.

@@ -143,9 +143,24 @@ pub struct ApiFile<'t> {
     /// Where it listens.
     #[serde(borrow)]
     pub listen: Field<&'t str>,
-    /// A file with what a caller has to know.
+    /// A file with what callers have to know.
     #[serde(borrow)]
     pub token_file: Field<&'t str>,
+    /// What connections are encrypted with.
+    #[serde(borrow)]
+    pub tls: Field<TlsFile<'t>>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "`tls`", bound(deserialize = "'de: 't"))]
+pub struct TlsFile<'t> {
+    /// A file with the certificate and those above it.
+    #[serde(borrow)]
+    pub cert: Field<&'t str>,
+    /// A file with its key.
+    #[serde(borrow)]
+    pub key: Field<&'t str>,
 }
 
 /// How measured round trips are taken.

@@ -4,6 +4,8 @@
 
 mod document;
 mod http;
+mod limits;
+mod tls;
 mod tokens;
 
 use std::{
@@ -325,6 +327,7 @@ fn not_healthy_before_steered_names_are_served() {
         requests,
         ready: readiness,
         keys: tokio::sync::watch::channel(None).1,
+        tls: tokio::sync::watch::channel(None).1,
     };
     runtime.spawn(evenkeel::api::serve(listener, api));
     call(address, "GET", "/healthz", &[], b"").problem(503);

@@ -35,7 +35,7 @@ const BOUND: Duration = Duration::from_millis(1000 + 2 * 1000 + 500 + 1000);
 
 /// Leaves the machine's network for one of the calling thread's own. Gives the thread's id, by which
 /// others find that network.
-fn leave() -> Option<String> {
+pub(crate) fn leave() -> Option<String> {
     unshare(CloneFlags::CLONE_NEWNET).ok()?;
     ip("link set lo up");
     let thread = std::fs::read_link("/proc/thread-self").ok()?;
@@ -44,7 +44,7 @@ fn leave() -> Option<String> {
 
 /// Runs `ip` of iproute2 in the network of the calling thread.
 #[track_caller]
-fn ip(args: &str) {
+pub(crate) fn ip(args: &str) {
     let status = Command::new("ip").args(args.split(' ')).status().expect("iproute2 is there");
     assert!(status.success(), "ip {args}");
 }

@@ -197,6 +197,36 @@ fn api() {
         ],
     );
     check("{ token_file: t }", &[("t", &format!("ann admin {hash}\n"))], &[]);
+
+    let made = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let ((cert, key), (_, other)) = (made(), made());
+    let files = [("c", &*cert), ("k", &*key), ("o", &*other)];
+    check("{ tls: { cert: c, key: k } }", &files, &[]);
+    check("{ tls: { cert: c } }", &files, &["3:13: `tls` has no `key` | write `tls: { cert"]);
+    check("{ tls: {} }", &files, &["3:13: `tls` has no `cert`", "3:13: `tls` has no `key`"]);
+    check(
+        "{ tls: { cert: nope, key: c } }",
+        &files,
+        &["3:21: `nope` can not be read: No such file"],
+    );
+    check(
+        "{ tls: { cert: k, key: k } }",
+        &files,
+        &["3:21: `k`: the certificate in `cert` cannot be read | it has to be PEM"],
+    );
+    check(
+        "{ tls: { cert: c, key: c } }",
+        &files,
+        &["3:29: `c`: the key in `key` cannot be read | it has to be PEM"],
+    );
+    check(
+        "{ tls: { cert: c, key: o } }",
+        &files,
+        &["3:29: `o`: the key in `key` is not that of `cert` | `key` has to be what `cert` was"],
+    );
 }
 
 #[test]
