@@ -30,6 +30,7 @@ mod user;
 mod webhook;
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     os::unix::net::UnixListener,
@@ -82,8 +83,13 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(in_colour(io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
         .init();
+}
+
+/// Whether the log is in colour: on a terminal, unless `NO_COLOR` is set and not empty.
+fn in_colour(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|it| it.is_empty())
 }
 
 /// Starts everything and stays until the end. An error is what keeps the server from starting.
@@ -278,5 +284,18 @@ fn raise_open_files() {
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        assert!(in_colour(true, None));
+        assert!(in_colour(true, Some("".into())));
+        assert!(!in_colour(true, Some("1".into())));
+        assert!(!in_colour(false, None));
     }
 }

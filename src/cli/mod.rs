@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which part of the server does it.
 //!
 //! Exit codes: 0 done, 1 the answer is no, 2 usage. Data goes to stdout, the rest to stderr.
+//! Colours are for terminals, and for nobody who has set `NO_COLOR`.
 
 mod check;
 mod client;
@@ -8,6 +9,7 @@ mod demo;
 mod events;
 mod explain;
 mod latency;
+mod manual;
 mod overrides;
 mod query;
 mod reply_text;
@@ -20,11 +22,12 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// Authoritative DNS that steers each client to the right healthy region.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = manual::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -86,6 +89,17 @@ enum Command {
     Token(token::Token),
     /// Run three regions, a server and a client on this machine, and fail and restore regions.
     Demo,
+    /// Print what a shell needs to complete commands and options.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// A folder for the pages of all commands; it is made if it is absent.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Runs the command that the arguments of this process name.
@@ -104,6 +118,8 @@ pub fn run() -> ExitCode {
         Command::Latency(latency) => latency::run(&latency),
         Command::Token(token::Token::New(new)) => token::new(&new),
         Command::Demo => demo::run(),
+        Command::Completions { shell } => manual::completions(shell, Arguments::command()),
+        Command::Man { dir } => manual::man(dir.as_deref(), Arguments::command()),
     }
 }
 

@@ -17,6 +17,7 @@ mod geoip;
 mod life;
 mod load;
 mod malformed;
+mod manual;
 mod overrides;
 mod places;
 mod probes;
