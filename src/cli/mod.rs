@@ -13,6 +13,7 @@ mod manual;
 mod overrides;
 mod query;
 mod reply_text;
+mod schema;
 mod status;
 mod token;
 
@@ -89,6 +90,11 @@ enum Command {
     Token(token::Token),
     /// Run three regions, a server and a client on this machine, and fail and restore regions.
     Demo,
+    /// Print the JSON Schema of a file, by which editors complete and complain.
+    Schema {
+        /// Which file.
+        file: schema::File,
+    },
     /// Print what a shell needs to complete commands and options.
     Completions {
         /// The shell.
@@ -118,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Latency(latency) => latency::run(&latency),
         Command::Token(token::Token::New(new)) => token::new(&new),
         Command::Demo => demo::run(),
+        Command::Schema { file } => schema::run(file),
         Command::Completions { shell } => manual::completions(shell, Arguments::command()),
         Command::Man { dir } => manual::man(dir.as_deref(), Arguments::command()),
     }

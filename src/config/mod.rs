@@ -24,6 +24,7 @@ mod later;
 mod quick;
 pub mod samples;
 mod scalar;
+pub mod schema;
 pub mod server;
 mod tree;
 pub mod zone;

@@ -27,6 +27,11 @@ types! {
 }
 
 impl Rtype {
+    /// The types that have a mnemonic, in the order of their numbers.
+    pub fn named() -> impl Iterator<Item = Self> {
+        MNEMONICS.iter().map(|(_, rtype)| *rtype)
+    }
+
     /// Whether the number can be asked for or is part of the protocol, but can not stand in a zone
     /// (RFC 6895 section 3.1).
     #[must_use]

@@ -25,6 +25,7 @@ mod process;
 mod query;
 mod ramp;
 mod reload;
+mod schemas;
 mod server;
 mod shelf;
 mod sockets;
