@@ -520,6 +520,10 @@ pub const CONTROL_THREADS: usize = 2;
 /// How long the server finishes what it has begun after it was told to stop.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How often the service manager hears that the control loop still turns. The unit asks for less:
+/// `WatchdogSec` is a minute.
+pub const WATCHDOG_EVERY: Duration = Duration::from_secs(10);
+
 /// Least time between two questions in the log that were lost to a bug, per packet thread.
 pub const PANIC_LOG_EVERY: Duration = Duration::from_mins(1);
 

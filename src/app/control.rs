@@ -15,7 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, interval, sleep_until, timeout},
+    time::{Instant, Interval, interval, interval_at, sleep_until, timeout},
 };
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
     health::{Blinded, News, Prober, Sight, Verdict},
     limits::{
         DRAIN_WAIT_MAX, PUBLISH_PAUSE, REPORTS_WAITING_MAX, SNAPSHOTS_SWEEP_EVERY,
-        STATE_LATENCY_EVERY,
+        STATE_LATENCY_EVERY, WATCHDOG_EVERY,
     },
     serve::Serving,
     state::{Change, Event, Overload, Publisher, State},
@@ -120,6 +120,7 @@ impl Control {
         let mut publish_at = Instant::now();
         let mut sweep = interval(SNAPSHOTS_SWEEP_EVERY);
         let mut keep = interval(STATE_LATENCY_EVERY);
+        let mut watchdog = watchdog();
         let mut batch = Vec::new();
         // Of the snapshot that was there first.
         self.keeping.turns(self.state.take_turns());
@@ -159,6 +160,7 @@ impl Control {
                     }
                 }
                 _ = keep.tick() => self.keep_latency(),
+                _ = watchdog.tick() => tell(&[NotifyState::Watchdog]),
                 Some(visitor) = visitors.recv() => self.receive(visitor),
                 guest = takeover::guest(&mut self.guest), if self.may_hand_over() => {
                     if let Some(heir) = self.hand_over(guest, &mut news).await {
@@ -464,6 +466,14 @@ pub(super) fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "the service manager cannot be told");
     }
+}
+
+/// When the service manager is to hear that this loop turns: twice in the time that it waits. To a process
+/// that took over it has not said that it waits; so everyone tells it.
+fn watchdog() -> Interval {
+    let every = sd_notify::watchdog_enabled().map_or(WATCHDOG_EVERY, |it| it / 2);
+    let every = every.clamp(Duration::from_millis(1), WATCHDOG_EVERY);
+    interval_at(Instant::now() + every, every)
 }
 
 /// Things with a comma between them.

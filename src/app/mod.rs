@@ -51,7 +51,7 @@ use crate::{
     compile::{self, Loaded, Memory, Plan, Settings, UdpSettings},
     health::{self, Prober},
     limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
-    serve::{Serving, Sockets, TcpLimits, UdpOptions},
+    serve::{Passed, Serving, Sockets, TcpLimits, UdpOptions},
     state::{Change, Publisher, State, store::Store},
 };
 use control::{Control, End};
@@ -131,15 +131,30 @@ struct Ground {
 }
 
 impl Ground {
-    fn take(settings: &Settings, host: Option<Host>, given: Given) -> Result<Self, String> {
+    fn take(settings: &Settings, host: Option<Host>, mut given: Given) -> Result<Self, String> {
         let mut taken = given.addresses();
-        let sockets =
-            Sockets::bind_beside(&settings.listen, udp_options(&settings.udp), given.bound);
-        let sockets = sockets.map_err(|error| error.to_string())?;
+        let passed = add_passed(&mut given, settings);
+        let bound = passed.and_then(|()| {
+            Sockets::bind_beside(&settings.listen, udp_options(&settings.udp), given.bound)
+        });
+        let sockets = bound.map_err(|error| error.to_string())?;
         taken.retain(|it| sockets.addresses().contains(it));
         let door = settings.api.as_ref().map(|it| Door::bind(it.listen, given.api)).transpose()?;
         Ok(Self { host, taken, sockets, door, bells: given.bells })
     }
+}
+
+/// Adds what the service manager passes; where a server runs whose place is taken, its sockets come
+/// first.
+fn add_passed(given: &mut Given, settings: &Settings) -> io::Result<()> {
+    let mut passed = Passed::take()?;
+    given.bound.extend(passed.bound(&settings.listen, &udp_options(&settings.udp))?);
+    if let Some(api) = &settings.api
+        && let Some(listener) = passed.listener(api.listen)
+    {
+        given.api.get_or_insert((api.listen, listener));
+    }
+    passed.end()
 }
 
 /// From the first answer to the end.

@@ -23,11 +23,15 @@
 //!   which a thread can be cancelled, which nobody does here, and seeing to it takes them longer than
 //!   all else that is done for a packet in this module.
 //!
+//! `passed` is beside it for the same reason: descriptors that come as numbers are taken on trust.
+//!
 //! Not here: how sockets are made and what threads do (`udp`).
 #![allow(unsafe_code)]
 // Lengths of structs and batches go into C's integer types, whose widths differ between C libraries;
 // the greatest of them is asserted below to be small.
 #![allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
+
+pub(super) mod passed;
 
 use std::{
     io,

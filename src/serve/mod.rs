@@ -21,10 +21,12 @@
 
 pub mod batch;
 mod engine;
+mod passed;
 mod sockets;
 mod tcp;
 mod udp;
 
 pub use engine::{Client, Engine, Frame, Frames};
+pub use passed::Passed;
 pub use sockets::{Bound, Serving, Sockets, UdpOptions};
 pub use tcp::TcpLimits;

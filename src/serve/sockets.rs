@@ -143,7 +143,7 @@ impl Sockets {
         Self::bind_beside(listen, options, Vec::new())
     }
 
-    /// Takes the sockets that another process has `given`, as far as they are listed, and binds the
+    /// Takes the sockets that another process has `given`, or a service manager has passed, as far as they are listed, and binds the
     /// other addresses. What is given and not listed is closed. Given sockets stay as many as they
     /// are and keep their buffers, whatever `options` say: in each there may be questions.
     ///
@@ -382,7 +382,7 @@ fn bind_both(address: SocketAddr, options: &UdpOptions) -> io::Result<Bound> {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -396,12 +396,23 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_udp(address: SocketAddr, options: &UdpOptions) -> io::Result<UdpSocket> {
+pub(super) fn bind_udp(address: SocketAddr, options: &UdpOptions) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(true)?;
+    set_up_udp(&socket, address, options)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Sets up all that may be set before and after a socket is bound.
+pub(super) fn set_up_udp(
+    socket: &Socket,
+    address: SocketAddr,
+    options: &UdpOptions,
+) -> io::Result<()> {
     // Without the privilege the kernel gives as much as it gives to all (`rmem_max`, `wmem_max`).
     if batch::force_receive_buffer(socket.as_fd(), options.receive_buffer_len).is_err() {
         socket.set_recv_buffer_size(options.receive_buffer_len)?;
@@ -420,11 +431,14 @@ fn bind_udp(address: SocketAddr, options: &UdpOptions) -> io::Result<UdpSocket> 
     if let Err(error) = batch::ignore_path_mtu(socket.as_fd(), address.is_ipv6()) {
         tracing::debug!(%address, %error, "the path MTU is not ignored");
     }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(())
 }
 
-fn explain(address: SocketAddr, transport: impl Display, error: &io::Error) -> io::Error {
+pub(super) fn explain(
+    address: SocketAddr,
+    transport: impl Display,
+    error: &io::Error,
+) -> io::Error {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "another server has this port; `ss --listening --udp --tcp --numeric --processes \

@@ -214,6 +214,30 @@ fn the_service_manager_is_told() {
 }
 
 #[test]
+fn the_service_manager_hears_that_the_server_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    fs::create_dir(folder.path().join("zones")).unwrap();
+    fs::write(folder.path().join("zones/example.com.yaml"), ZONE).unwrap();
+    fs::write(folder.path().join("evenkeel.yaml"), CONFIG).unwrap();
+    let mut command = evenkeel();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "50000").args(["serve", "--config"]);
+    command.arg(folder.path().join("evenkeel.yaml"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut process = Process::start(&mut command);
+    let mut turns = 0;
+    while turns < 3 {
+        let mut text = [0; 256];
+        let len = manager.recv(&mut text).expect("the server tells its manager");
+        turns += usize::from(text[..len] == *b"WATCHDOG=1\n");
+    }
+    process.signal(Signal::SIGTERM);
+    assert!(process.wait().success());
+}
+
+#[test]
 fn told_twice_it_stops_at_once() {
     let mut server = Server::start(&[("evenkeel.yaml", CONFIG), ("zones/example.com.yaml", ZONE)]);
     assert_eq!(field(&server.wait_for_log(" ready ", 0), "zones"), "1");

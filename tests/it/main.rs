@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
+mod activation;
 mod answers;
 mod api;
 mod blind;
