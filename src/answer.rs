@@ -31,7 +31,7 @@ use crate::{
     geo::Prefix,
     limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX},
     snapshot::{Lead, Served, Snapshot, Steered},
-    steer::{Candidates, Drawn, Outcome, PoolSet, Seat},
+    steer::{Candidate, Candidates, Outcome, PoolSet, Seat},
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         query::CLASS_IN,
@@ -83,6 +83,7 @@ fn subnet(query: &Query<'_>) -> Option<Prefix> {
 /// steered and the zone has no name of its own there.
 ///
 /// The one answer that allocates: it is made of sentences, and for those whom `explain_from` names.
+#[inline(never)]
 fn put_explanation(
     served: &Served,
     snapshot: &Snapshot,
@@ -182,6 +183,7 @@ impl Hashes {
 }
 
 /// Follows a chain through the server's zones (RFC 1034 section 4.3.2, step 3a).
+#[inline(never)]
 fn chase(asking: &mut Asking<'_>, mut target: Place, reply: &mut Reply<'_>) -> Rcode {
     let query = asking.query;
     let mut octets = [0; NAME_LEN_MAX];
@@ -209,6 +211,7 @@ fn chase(asking: &mut Asking<'_>, mut target: Place, reply: &mut Reply<'_>) -> R
 }
 
 /// Puts what the zone says of one name.
+#[inline(always)]
 fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>) -> Step {
     let qtype = asking.query.qtype;
     let zone = &at.served.zone;
@@ -285,6 +288,7 @@ impl<'s> Spot<'s, '_> {
 
 /// Puts what a steered name gives to the client for a family, which may be kept for `ttl_max` seconds
 /// at most.
+#[inline(always)]
 fn put_steered<'s>(
     steered: &'s Steered,
     family: Family,
@@ -297,18 +301,26 @@ fn put_steered<'s>(
     let seat = Seat::of(&asking.snapshot.geo, subnet(asking.query), asking.client);
     let (decision, scope_len) = now.outlook.look(seat.address);
     reply.narrow_scope(if seat.is_subnet { scope_len } else { 0 });
-    match &decision.outcome {
-        Outcome::Draw(candidates) => {
-            if candidates.sticky && seat.is_subnet {
-                reply.narrow_scope(seat.sticky_len);
-            }
-            let drawn = candidates.draw(seat.network, &mut asking.roll);
-            if drawn.pool.is_alias {
-                let from = (candidates, seat.network);
-                return put_aliases(drawn, from, family, at, ttl_max, asking, reply);
-            }
-            put_members(&drawn, family, at, ttl_max, asking, reply)
-        }
+    let candidates = match &decision.outcome {
+        Outcome::Draw(candidates) => candidates,
+        other => return put_nothing(other, at, ttl_max, reply),
+    };
+    if candidates.sticky && seat.is_subnet {
+        reply.narrow_scope(seat.sticky_len);
+    }
+    let pool = candidates.draw(seat.network, &mut asking.roll);
+    let from = (candidates, seat.network);
+    if pool.is_alias {
+        return put_aliases(pool, from, family, at, ttl_max, asking, reply);
+    }
+    put_members(pool, from, family, at, ttl_max, asking, reply)
+}
+
+/// Puts that there is nothing to draw from, and why.
+#[cold]
+fn put_nothing(outcome: &Outcome, at: &Spot<'_, '_>, ttl_max: u32, reply: &mut Reply<'_>) -> Step {
+    match outcome {
+        Outcome::Draw(_) => unreachable!("there is something to draw from"),
         Outcome::NoData => put_negative(at, Rcode::NOERROR, ttl_max, reply),
         Outcome::NoDataFor(ttl) => put_negative(at, Rcode::NOERROR, ttl_max.min(*ttl), reply),
         Outcome::NoReachableAuthority => fail(Ede::NO_REACHABLE_AUTHORITY, reply),
@@ -316,24 +328,36 @@ fn put_steered<'s>(
     }
 }
 
-/// Puts the endpoints of one draw.
+/// Puts endpoints of a pool, and says where the first of them stands if it is a target to be
+/// followed: of names one is drawn (RFC 2181 section 10.1).
 #[inline(always)]
 fn put_members(
-    drawn: &Drawn<'_>,
+    pool: &Candidate,
+    (candidates, network): (&Candidates, u64),
     family: Family,
     at: &Spot<'_, '_>,
     ttl_max: u32,
-    asking: &Asking<'_>,
+    asking: &mut Asking<'_>,
     reply: &mut Reply<'_>,
 ) -> Step {
-    let target = put_drawn(drawn, (family.rtype(), drawn.ttl.min(ttl_max)), at, reply);
+    let apex = at.apex(reply);
+    let target = if let [only] = &*pool.members {
+        let head = (family.rtype(), only.ttl.min(ttl_max));
+        reply.put_record(Section::Answer, at.place, head, &only.rdata, apex)
+    } else {
+        let drawn = candidates.draw_members(pool, network, &mut asking.roll);
+        let head = (family.rtype(), drawn.ttl.min(ttl_max));
+        let records = drawn.members().map(|member| &*member.rdata);
+        reply.put_records(Section::Answer, at.place, head, records, apex)
+    };
     next(target.filter(|_| family == Family::Name && asking.is_chased()))
 }
 
 /// Puts what was drawn, a pool that is another name. That name may have nothing for this client, or
 /// nothing at all when all is down: then it is another pool's turn.
+#[inline(never)]
 fn put_aliases<'s>(
-    mut drawn: Drawn<'s>,
+    mut pool: &'s Candidate,
     (candidates, network): (&'s Candidates, u64),
     family: Family,
     at: &Spot<'s, '_>,
@@ -343,25 +367,27 @@ fn put_aliases<'s>(
 ) -> Step {
     let mut tried = PoolSet::default();
     loop {
-        if !drawn.pool.is_alias {
-            return put_members(&drawn, family, at, ttl_max, asking, reply);
+        if !pool.is_alias {
+            return put_members(pool, (candidates, network), family, at, ttl_max, asking, reply);
         }
-        let ttl = drawn.ttl.min(ttl_max);
-        let step = put_alias(drawn.first(), family, at, ttl, asking, reply);
+        let alias = &pool.members[0];
+        let ttl = alias.ttl.min(ttl_max);
+        let step = put_alias(&alias.rdata, family, at, ttl, asking, reply);
         if reply.ede() != Some(Ede::NO_REACHABLE_AUTHORITY) {
             return step;
         }
-        tried.insert(usize::from(drawn.pool.pool));
+        tried.insert(usize::from(pool.pool));
         let Some(next) = candidates.draw_but(&tried, network, &mut asking.roll) else {
             return step;
         };
         // Nothing but this was said yet.
         reply.clear_ede();
-        drawn = next;
+        pool = next;
     }
 }
 
 /// Puts what another name of this server gives to the client, for a pool that is that name.
+#[inline(never)]
 fn put_alias<'s>(
     name: &[u8],
     family: Family,
@@ -384,19 +410,6 @@ fn put_alias<'s>(
         }
         _ => put_negative(at, Rcode::NOERROR, ttl_max, reply),
     }
-}
-
-/// Puts the endpoints of one draw, and says where the first of them stands: the target when they
-/// are names, of which one is drawn (RFC 2181 section 10.1).
-#[inline(always)]
-fn put_drawn(
-    drawn: &Drawn<'_>,
-    head: (Rtype, u32),
-    at: &Spot<'_, '_>,
-    reply: &mut Reply<'_>,
-) -> Option<Place> {
-    let records = drawn.members().map(|member| &*member.rdata);
-    reply.put_records(Section::Answer, at.place, head, records, at.apex(reply))
 }
 
 /// What a DNAME makes of a name.

@@ -4,7 +4,9 @@
 //! as the answer needs. Whoever is given a roll is a pure function of it.
 //!
 //! The generator is splitmix64: two multiplications, 2^64 long, good enough to be fair. It is not a
-//! secret: what must not be guessed is drawn from the operating system, by [`secret`].
+//! secret: what must not be guessed is drawn from the operating system, by [`secret`]. A roll that is
+//! not drawn from costs an addition: where the next one begins is a step of another length away, so
+//! that no two go the same way.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -24,7 +26,9 @@ impl Dice {
 
     /// The randomness of one decision.
     pub fn roll(&mut self) -> Roll {
-        Roll(self.0.bits())
+        // Odd, so that each number comes before one comes again.
+        self.0.0 = self.0.0.wrapping_add(0xD1B5_4A32_D192_ED03);
+        self.0.clone()
     }
 }
 

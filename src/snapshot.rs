@@ -142,7 +142,7 @@ impl Snapshot {
         let depth_max = labels.checked_sub(skip)?;
         for depth in self.apexes.depths.iter().filter(|depth| **depth <= depth_max) {
             let (wire, hash) = name.suffix(labels - depth);
-            let is_apex = |id: &ZoneId| self.served(*id).zone.apex().as_wire() == wire;
+            let is_apex = |id: &ZoneId| name::is_same(self.served(*id).zone.apex().as_wire(), wire);
             if let Some(id) = self.apexes.table.find(hash, is_apex) {
                 return Some(self.served(*id));
             }

@@ -285,11 +285,12 @@ impl Teller<'_> {
     ) -> Vec<Candidate> {
         // A sticky client's network picks, and no roll.
         let picked = drawn.draw(self.seat.network, &mut Roll(0));
+        let members = drawn.draw_members(picked, self.seat.network, &mut Roll(0));
         let mut candidates = Vec::with_capacity(drawn.pools.len());
         for it in &drawn.pools {
             #[allow(clippy::cast_precision_loss)] // A share's last digits do not matter.
             let share = it.weight as f64 / drawn.weight_sum as f64;
-            let is_picked = it.pool == picked.pool.pool;
+            let is_picked = it.pool == picked.pool;
             // What is answered from may be older than the policy (`last_good`).
             let pool = steered.policy.pools.get(usize::from(it.pool));
             let nested = it.is_alias.then(|| self.nested(&it.members[0].rdata, family, depth));
@@ -298,7 +299,7 @@ impl Teller<'_> {
                 weight: it.weight,
                 probability: if drawn.sticky { f64::from(u8::from(is_picked)) } else { share },
                 endpoints: if drawn.sticky && is_picked {
-                    picked.members().map(|member| endpoint(member, family)).collect()
+                    members.members().map(|member| endpoint(member, family)).collect()
                 } else {
                     it.members.iter().map(|member| endpoint(member, family)).collect()
                 },

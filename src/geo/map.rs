@@ -65,6 +65,7 @@ impl Geo {
 
     /// What is known of an address.
     #[must_use]
+    #[inline(never)]
     pub fn locate(&self, address: IpAddr) -> Located<'_> {
         let (id, prefix_len) = match unwrapped(address) {
             Unwrapped::V4 { address, before } => {
@@ -84,8 +85,11 @@ impl Geo {
     /// Whether a client may be told by this prefix: it is somebody's, or it has been given a place
     /// all the same.
     #[must_use]
+    #[inline(always)]
     pub fn is_usable(&self, prefix: &Prefix) -> bool {
-        !special::is_special_use(prefix) || self.locate(prefix.address()).id != PlaceId::NOWHERE
+        // Looked at by value: what is in memory for the sake of rare ones costs all of them.
+        let address = prefix.address();
+        !special::is_special_use(prefix) || self.locate(address).id != PlaceId::NOWHERE
     }
 
     /// This, and what `under` knows besides ([`Place::or`]).

@@ -177,11 +177,16 @@ pub(super) fn without_wrappers(address: u128, mut run: Run<u128>) -> Run<u128> {
 
 /// Where to look an address up: an IPv4 address inside an IPv6 one is where the IPv4 address is.
 #[must_use]
+#[inline(always)]
 pub fn unwrapped(address: IpAddr) -> Unwrapped {
-    let v6 = match address {
-        IpAddr::V4(v4) => return Unwrapped::V4 { address: v4.to_bits(), before: 0 },
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
+    match address {
+        IpAddr::V4(v4) => Unwrapped::V4 { address: v4.to_bits(), before: 0 },
+        IpAddr::V6(v6) => unwrapped_v6(v6.to_bits()),
+    }
+}
+
+#[inline(never)]
+fn unwrapped_v6(v6: u128) -> Unwrapped {
     for (prefix, len) in WRAPPERS {
         if len <= v6.common_bits(prefix) {
             let address = u32::try_from(v6 << len >> 96).expect("32 bits are left");

@@ -46,6 +46,9 @@ pub trait Address: Copy + Ord + Debug {
     fn before(self) -> Option<Self>;
     /// Leading bits that it has in common with `other`.
     fn common_bits(self, other: Self) -> u8;
+    /// A number that is the greater the fewer leading bits it has in common with `other`.
+    #[must_use]
+    fn distance(self, other: Self) -> Self;
     /// The block of `len` bits that holds it.
     fn block(self, len: u8) -> Run<Self>;
 }
@@ -71,6 +74,10 @@ macro_rules! address {
 
             fn common_bits(self, other: Self) -> u8 {
                 u8::try_from((self ^ other).leading_zeros()).expect("at most 128")
+            }
+
+            fn distance(self, other: Self) -> Self {
+                self ^ other
             }
 
             fn block(self, len: u8) -> Run<Self> {
@@ -147,11 +154,35 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
     #[must_use]
     #[inline(always)]
     pub fn get(&self, address: A) -> (V, Run<A>) {
+        let idx = self.place(address);
+        (self.values[idx], self.run(idx))
+    }
+
+    /// The value of an address, and the length of the widest prefix around it that has the same, as
+    /// [`widest_prefix`] gives it.
+    #[must_use]
+    #[inline(always)]
+    pub fn look(&self, address: A) -> (V, u8) {
+        let idx = self.place(address);
+        // What is outside and has most in common with the address: the ends of the neighbours.
+        let below = idx.checked_sub(1).and_then(|_| self.starts[idx].before());
+        let above = self.starts.get(idx + 1).copied();
+        let distances = [below, above].map(|it| it.map(|outside| address.distance(outside)));
+        let least = match distances {
+            [Some(one), Some(other)] => one.min(other),
+            [Some(it), None] | [None, Some(it)] => it,
+            [None, None] => return (self.values[idx], 0),
+        };
+        (self.values[idx], A::FIRST.common_bits(least) + 1)
+    }
+
+    /// The number of the run that holds the address.
+    #[inline(always)]
+    fn place(&self, address: A) -> usize {
         let (first, last) = self.index.stretch(address).unwrap_or((0, self.starts.len() - 1));
         // The first start of the stretch is not after the address, so that one at least is counted.
         let n_begun = self.starts[first..=last].partition_point(|start| *start <= address);
-        let idx = first + n_begun - 1;
-        (self.values[idx], self.run(idx))
+        first + n_begun - 1
     }
 
     /// The line on which each address has what `combine` makes of its values here and there.
@@ -458,6 +489,7 @@ mod tests {
         for (run, value) in runs {
             for address in [run.first, run.last] {
                 assert_eq!(ranges.get(address), (value, run));
+                assert_eq!(ranges.look(address), (value, widest_prefix(address, run)));
                 assert_eq!(coarse.get(address), (value, run));
                 assert_eq!(fine.get(address), (value, run));
             }
@@ -481,6 +513,7 @@ mod tests {
         for address in [probes(one, more), probes(other, more)].concat() {
             let (value, run) = ranges.get(address);
             assert_eq!(value, naive(one, address));
+            assert_eq!(ranges.look(address), (value, widest_prefix(address, run)));
             assert!(run.first <= address && address <= run.last);
             assert_eq!(both.get(address).0, (value, naive(other, address)));
             assert_eq!(halved.get(address).0, value / 2);

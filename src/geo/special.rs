@@ -83,7 +83,7 @@ pub(super) enum Kind {
 
 /// Whether a prefix lies within what is set aside: its addresses are no client's in particular.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn is_special_use(prefix: &Prefix) -> bool {
     kind(prefix) != Kind::Ordinary
 }
@@ -112,6 +112,11 @@ fn kind(prefix: &Prefix) -> Kind {
     {
         return Kind::Ordinary;
     }
+    kind_of_unwrapped(*prefix)
+}
+
+#[inline(never)]
+fn kind_of_unwrapped(prefix: Prefix) -> Kind {
     match prefix.unwrapped().bounds() {
         Bounds::V4(run) => kind_of(&LINES.v4, &LINES.v4_octets, run),
         Bounds::V6(run) => kind_of(&LINES.v6, &LINES.v6_octets, run),

@@ -22,8 +22,7 @@ use crate::{
 /// The endpoints of one answer: at least one, of one pool.
 #[derive(Debug)]
 pub struct Drawn<'d> {
-    /// The pool they are of.
-    pub pool: &'d Candidate,
+    pool: &'d Candidate,
     /// Places in the pool, as many as `len`.
     members: [u8; ANSWERS_MAX],
     len: u8,
@@ -32,22 +31,40 @@ pub struct Drawn<'d> {
 }
 
 impl Candidates {
-    /// Draws one answer: by the roll, or for sticky clients by the number of their network.
+    /// Draws the pool of one answer: by the roll, or for sticky clients by the number of their
+    /// network.
     #[must_use]
     #[inline(always)]
-    pub fn draw(&self, network: u64, roll: &mut Roll) -> Drawn<'_> {
-        let pool = self.pick(network, roll, self.weight_sum, |pool| pool.weight);
-        self.draw_of(pool, network, roll)
+    pub fn draw(&self, network: u64, roll: &mut Roll) -> &Candidate {
+        self.pick(network, roll, self.weight_sum, |pool| pool.weight)
     }
 
-    /// Draws one answer from the pools that were not `tried`; none: there is no other.
+    /// Draws one of the pools that were not `tried`; none: there is no other.
     #[must_use]
-    pub fn draw_but(&self, tried: &PoolSet, network: u64, roll: &mut Roll) -> Option<Drawn<'_>> {
+    pub fn draw_but(&self, tried: &PoolSet, network: u64, roll: &mut Roll) -> Option<&Candidate> {
         let weight = |it: &Candidate| {
             if tried.contains(usize::from(it.pool)) { 0 } else { it.weight }
         };
         let sum = self.pools.iter().map(weight).sum();
-        (sum != 0).then(|| self.draw_of(self.pick(network, roll, sum, weight), network, roll))
+        (sum != 0).then(|| self.pick(network, roll, sum, weight))
+    }
+
+    /// Draws the endpoints of an answer from a pool, the same way.
+    #[must_use]
+    pub fn draw_members<'d>(
+        &self,
+        pool: &'d Candidate,
+        network: u64,
+        roll: &mut Roll,
+    ) -> Drawn<'d> {
+        let answers = usize::from(self.answers);
+        let mut drawn = Drawn::of(pool);
+        if self.sticky {
+            drawn.fill_sticky(network, answers);
+        } else {
+            drawn.fill(answers, roll);
+        }
+        drawn
     }
 
     /// Picks one of the pools; their weights' sum is `sum`.
@@ -65,21 +82,6 @@ impl Candidates {
         let scores = self.pools.iter().map(|pool| score(network, pool.key, weight(pool)));
         let best = scores.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
         &self.pools[best.expect("there is a candidate").0]
-    }
-
-    /// Draws the endpoints of an answer from a pool.
-    #[inline(always)]
-    fn draw_of<'d>(&self, pool: &'d Candidate, network: u64, roll: &mut Roll) -> Drawn<'d> {
-        let answers = usize::from(self.answers);
-        let mut drawn = Drawn::of(pool);
-        if pool.members.len() == 1 {
-            drawn.push(0);
-        } else if self.sticky {
-            drawn.fill_sticky(network, answers);
-        } else {
-            drawn.fill(answers, roll);
-        }
-        drawn
     }
 }
 
@@ -152,15 +154,10 @@ impl<'d> Drawn<'d> {
         let members = &self.members[..usize::from(self.len)];
         members.iter().map(|idx| &self.pool.members[usize::from(*idx)])
     }
-
-    /// The data of the first.
-    #[must_use]
-    pub fn first(&self) -> &'d [u8] {
-        &self.pool.members[usize::from(self.members[0])].rdata
-    }
 }
 
 /// The place of the weight under the next point of the line; the weights' sum is `sum`.
+#[inline(always)]
 fn under(roll: &mut Roll, sum: u64, weights: impl ExactSizeIterator<Item = u64>) -> usize {
     if weights.len() == 1 {
         return 0;
@@ -230,7 +227,7 @@ mod tests {
         let pools =
             (0..).zip(&weights).map(|(idx, weight)| candidate(idx, *weight, &[1])).collect();
         let candidates = candidates(pools, 8);
-        check_shares(&weights, |roll| usize::from(candidates.draw(0, roll).pool.pool));
+        check_shares(&weights, |roll| usize::from(candidates.draw(0, roll).pool));
     }
 
     #[test]
@@ -242,8 +239,8 @@ mod tests {
             let mut tried = PoolSet::default();
             let mut drawn = Vec::new();
             while let Some(next) = candidates.draw_but(&tried, 7, &mut dice.roll()) {
-                tried.insert(usize::from(next.pool.pool));
-                drawn.push(next.pool.pool);
+                tried.insert(usize::from(next.pool));
+                drawn.push(next.pool);
             }
             drawn.sort_unstable();
             assert_eq!(drawn, [0, 3, 7]);
@@ -256,7 +253,8 @@ mod tests {
         for answers in [1, 3, 8] {
             let candidates = candidates(vec![candidate(0, 1, &weights)], answers);
             check_shares(&weights, |roll| {
-                usize::from(candidates.draw(0, roll).members().next().unwrap().endpoint)
+                let drawn = candidates.draw_members(&candidates.pools[0], 0, roll);
+                usize::from(drawn.members().next().unwrap().endpoint)
             });
         }
     }
@@ -266,7 +264,8 @@ mod tests {
         let mut dice = Dice::from_os();
         for (n_members, answers, expect) in [(1, 8, 1), (5, 3, 3), (256, 32, 32), (8, 8, 8)] {
             let candidates = candidates(vec![candidate(0, 1, &vec![2; n_members])], answers);
-            let drawn = candidates.draw(0, &mut dice.roll());
+            let pool = &candidates.pools[0];
+            let drawn = candidates.draw_members(pool, 0, &mut dice.roll());
             let mut endpoints: Vec<_> = drawn.members().map(|it| it.endpoint).collect();
             endpoints.sort_unstable();
             endpoints.dedup();
@@ -281,7 +280,7 @@ mod tests {
         let pools = pools.map(|(idx, weight)| candidate(idx, *weight, &[1])).collect();
         let candidates = Candidates { sticky: true, ..candidates(pools, 8) };
         (0..100_000_u64)
-            .map(|network| candidates.draw(Roll(network).bits(), &mut Roll(0)).pool.pool)
+            .map(|network| candidates.draw(Roll(network).bits(), &mut Roll(0)).pool)
             .collect()
     }
 

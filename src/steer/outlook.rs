@@ -7,7 +7,7 @@
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{ClassId, Decision, View};
-use crate::geo::{Ranges, Unwrapped, unwrapped, widest_prefix, wrappers};
+use crate::geo::{Ranges, Unwrapped, unwrapped, wrappers};
 
 /// What every client gets for one family of a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,8 @@ impl Outlook {
         let Some(lines) = &self.lines else { return (&self.decisions[0], 0) };
         let (number, bits) = match unwrapped(client) {
             Unwrapped::V4 { address, before } if before == 0 || lines.v4.n_runs() != 1 => {
-                let (number, run) = lines.v4.get(address);
-                (number, before + widest_prefix(address, run))
+                let (number, bits) = lines.v4.look(address);
+                (number, before + bits)
             }
             // A wrapped one of which all IPv4 clients get the same: those around it may, too.
             Unwrapped::V4 { .. } | Unwrapped::V6(_) => lines.look_v6(client),
@@ -105,10 +105,10 @@ impl Lines {
         Self { v4, v6 }
     }
 
+    #[inline(never)]
     fn look_v6(&self, client: IpAddr) -> (u16, u8) {
         let IpAddr::V6(address) = client else { unreachable!("it is no IPv4 address") };
-        let (number, run) = self.v6.get(address.to_bits());
-        (number, widest_prefix(address.to_bits(), run))
+        self.v6.look(address.to_bits())
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Seat {
 impl Seat {
     /// The network that the client named, if it can be used (RFC 7871 section 7.2.1), else itself.
     #[must_use]
+    #[inline(always)]
     pub fn of(geo: &Geo, subnet: Option<Prefix>, client: IpAddr) -> Self {
         let subnet = subnet.filter(|it| it.length() != 0 && geo.is_usable(it));
         let address = subnet.map_or(client, |it| it.address());

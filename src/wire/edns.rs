@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::reader::Malformed;
+
 /// Octets of an option before its data: code and length (RFC 6891 section 6.1.2).
 const OPTION_HEAD_LEN: usize = 4;
 
@@ -61,36 +63,39 @@ impl Ede {
 }
 
 impl<'p> Edns<'p> {
-    /// What stands in an OPT record between its type and its data, but for their length.
+    /// Takes what stands in an OPT record between its type and its data, but for their length, and
+    /// its data.
     #[inline(always)]
-    pub(super) fn new(head: [u8; 6]) -> Self {
+    pub(super) fn read(head: [u8; 6], data: &'p [u8]) -> Self {
         let [payload_0, payload_1, _extended_rcode, version, flags, _] = head;
+        // What a later version means by its options is not known, so they are not looked at.
+        let options = if version == 0 { data } else { &[] };
+        let (subnet, malformed) = match read_options(options) {
+            Ok(subnet) => (subnet, false),
+            Err(Malformed) => (None, true),
+        };
         Self {
             payload_len: u16::from_be_bytes([payload_0, payload_1]),
             version,
             dnssec_ok: flags & 0x80 != 0,
-            subnet: None,
-            malformed: false,
+            subnet,
+            malformed,
         }
     }
+}
 
-    /// Reads its data.
-    #[inline(always)]
-    pub(super) fn read_options(&mut self, data: &'p [u8]) {
-        let mut rest = data;
-        // What a later version means by its options is not known, so they are not looked at.
-        while self.version == 0 && !rest.is_empty() {
-            let Some((option, behind)) = split_option(rest) else {
-                self.malformed = true;
-                return;
-            };
-            if option.starts_with(&OPTION_SUBNET.to_be_bytes()) && self.subnet.is_none() {
-                self.subnet = Subnet::read(option);
-                self.malformed |= self.subnet.is_none();
-            }
-            rest = behind;
+/// The client subnet among options, if there is one and none of them breaks its rules.
+#[inline(always)]
+fn read_options(mut options: &[u8]) -> Result<Option<Subnet<'_>>, Malformed> {
+    let mut subnet = None;
+    while !options.is_empty() {
+        let (option, behind) = split_option(options).ok_or(Malformed)?;
+        if option.starts_with(&OPTION_SUBNET.to_be_bytes()) && subnet.is_none() {
+            subnet = Some(Subnet::read(option).ok_or(Malformed)?);
         }
+        options = behind;
     }
+    Ok(subnet)
 }
 
 /// The first option, its code and length included, and what follows it.
@@ -102,6 +107,7 @@ fn split_option(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl<'p> Subnet<'p> {
     /// Takes the option, its code and length included. None is a FORMERR by RFC 7871 section 7.1.2.
+    #[inline(always)]
     fn read(option: &'p [u8]) -> Option<Self> {
         let (head, octets) = option.split_first_chunk::<SUBNET_HEAD_LEN>()?;
         let [_, _, _, _, family_0, family_1, source_len, scope_len] = *head;
@@ -125,20 +131,23 @@ impl<'p> Subnet<'p> {
     /// The network, with zeros behind the prefix.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        let octets = &self.0[SUBNET_HEAD_LEN..];
         if self.0[FAMILY_AT] == 2 {
-            let mut padded = [0; 16];
-            padded[..octets.len()].copy_from_slice(octets);
-            return Ipv6Addr::from(padded).into();
+            return self.v6().into();
         }
-        let v4 = match *octets {
-            [] => [0; 4],
-            [a] => [a, 0, 0, 0],
-            [a, b] => [a, b, 0, 0],
-            [a, b, c] => [a, b, c, 0],
-            [a, b, c, d, ..] => [a, b, c, d],
-        };
-        Ipv4Addr::from(v4).into()
+        // Before those of the address there are octets of the head, which are shifted out.
+        let last = self.0.last_chunk().expect("the head alone is longer");
+        let n_missing = SUBNET_HEAD_LEN + 4 - self.0.len();
+        let bits = u64::from(u32::from_be_bytes(*last)) << (8 * n_missing);
+        #[allow(clippy::cast_possible_truncation)] // The low half is what is wanted.
+        Ipv4Addr::from_bits(bits as u32).into()
+    }
+
+    #[inline(never)]
+    fn v6(&self) -> Ipv6Addr {
+        let octets = &self.0[SUBNET_HEAD_LEN..];
+        let mut padded = [0; 16];
+        padded[..octets.len()].copy_from_slice(octets);
+        padded.into()
     }
 
     /// Bits of the address that the client gave.

@@ -180,6 +180,13 @@ pub(super) fn head(owner: Place, rtype: Rtype, ttl: u32, len: u16) -> [u8; HEAD_
     [owner_0, owner_1, type_0, type_1, class_0, class_1, ttl_0, ttl_1, ttl_2, ttl_3, len_0, len_1]
 }
 
+/// An A record.
+#[inline(always)]
+pub(super) fn a(owner: Place, ttl: u32, [a, b, c, d]: [u8; 4]) -> [u8; HEAD_LEN + 4] {
+    let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10, h11] = head(owner, Rtype::A, ttl, 4);
+    [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10, h11, a, b, c, d]
+}
+
 /// Gives the records in `octets` another owner and TTL.
 pub(super) fn stamp(mut octets: &mut [u8], owner: Place, ttl: u32) {
     while let Some(len) = record_len(octets) {

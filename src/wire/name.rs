@@ -219,6 +219,24 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether two names in wire form have the same octets. Names are short, and a call of what compares
+/// memory of any length costs more than to compare them does.
+#[must_use]
+#[inline(always)]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    // The last word holds what is left behind the others, and something of the one before it.
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(last), Some(other_last)) => {
+            let mut words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+            last == other_last && words.all(|(one, other)| one == other)
+        }
+        _ => one == other,
+    }
+}
+
 /// Where in `name` its suffix `suffix` begins, if that is one; both are valid wire names of the
 /// same case.
 #[must_use]
@@ -296,27 +314,29 @@ impl fmt::Debug for Folded {
 impl Folded {
     /// Takes the uncompressed name at the start of `octets` and says how long it is; none when
     /// there is no valid one. What was held before is gone either way.
+    #[inline(always)]
     pub fn fold(&mut self, octets: &[u8]) -> Option<usize> {
-        // A length that a `u8` can not say is more than a name may have.
+        // Where a label begins, a `u8` can say, and so it can how long a name is.
         const { assert!(NAME_LEN_MAX == u8::MAX as usize) }
-        let mut at: u8 = 0;
+        let name = &octets[..octets.len().min(NAME_LEN_MAX)];
+        let mut at = 0;
         let mut labels: u8 = 0;
         loop {
-            let len = *octets.get(usize::from(at))?;
-            if LABEL_LEN_MAX < usize::from(len) {
+            let len = usize::from(*name.get(at)?);
+            if LABEL_LEN_MAX < len {
                 return None;
             }
-            self.offsets[usize::from(labels)] = at;
-            at = at.checked_add(1 + len)?;
+            self.offsets[usize::from(labels)] = u8::try_from(at).expect("asserted above");
+            at += 1 + len;
             if len == 0 {
                 break;
             }
             labels += 1;
         }
-        (self.len, self.labels) = (at, labels);
+        (self.len, self.labels) = (u8::try_from(at).expect("asserted above"), labels);
         self.take(octets);
         self.hash();
-        Some(at.into())
+        Some(at)
     }
 
     /// Copies the name at the start of `octets` in lower case.
@@ -326,10 +346,12 @@ impl Folded {
         while at < usize::from(self.len) {
             // A question has enough behind its name that only the end of a packet needs care.
             let rest = &octets[at..];
-            let mut chunk: [u8; CHUNK_LEN] =
-                rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
-            chunk.make_ascii_lowercase();
-            self.octets[at..at + CHUNK_LEN].copy_from_slice(&chunk);
+            let folded = &mut self.octets[at..at + CHUNK_LEN];
+            match rest.first_chunk::<CHUNK_LEN>() {
+                Some(chunk) => folded.copy_from_slice(chunk),
+                None => folded.copy_from_slice(&padded::<CHUNK_LEN>(rest)),
+            }
+            folded.make_ascii_lowercase();
             at += CHUNK_LEN;
         }
     }
@@ -430,11 +452,12 @@ fn extend(parent: u64, octets: &Octets, mut at: u8, mut len: u8) -> u64 {
         u64::from_le_bytes(octets.try_into().expect("eight"))
     };
     let mut hash = parent;
-    while WORD_LEN <= len {
+    while WORD_LEN < len {
         hash = mix(hash, word(at));
         (at, len) = (at + WORD_LEN, len - WORD_LEN);
     }
-    mix_last(hash, word(at) & ((1 << (8 * len)) - 1))
+    // One octet at least is left: a label has two.
+    mix_last(hash, word(at) & (u64::MAX >> (8 * (WORD_LEN - len))))
 }
 
 fn mix(hash: u64, word: u64) -> u64 {
@@ -531,6 +554,20 @@ mod tests {
                 let wire = [&label[..=len], b"\x00"].concat();
                 assert_eq!(folded.fold(&wire), Some(wire.len()));
                 assert_eq!(folded.as_wire(), wire.to_ascii_lowercase());
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_octet_by_octet() {
+        let name = [7_u8; 40];
+        for len in 0..=name.len() {
+            assert!(is_same(&name[..len], &[7; 40][..len]));
+            assert!(len == 0 || !is_same(&name[..len], &name[1..len]));
+            for at in 0..len {
+                let mut other = name;
+                other[at] = 8;
+                assert!(!is_same(&name[..len], &other[..len]), "{at} of {len}");
             }
         }
     }

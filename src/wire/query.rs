@@ -55,18 +55,19 @@ impl From<Malformed> for Refusal {
 /// Says what to do with what is not a question.
 #[inline(always)]
 pub fn parse<'p>(packet: &'p [u8], name: &'p mut Folded) -> Result<Query<'p>, Refusal> {
-    let mut reader = Reader::new(packet);
-    let [id_0, id_1, flags_0, flags_1, counts @ ..]: [u8; HEADER_LEN] =
-        reader.array().map_err(|Malformed| Refusal::Ignore)?;
+    let (head, rest) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Refusal::Ignore)?;
+    let mut reader = Reader::new(rest);
+    let header: [u8; 4] = *head.first_chunk().expect("there are twelve");
+    let [_, _, flags_0, _] = header;
     if flags_0 & 0x80 != 0 {
         return Err(Refusal::Ignore);
     }
     if flags_0 & 0x78 != 0 {
         return Err(Refusal::Reply(Rcode::NOTIMP));
     }
-    let count = |idx: usize| u16::from_be_bytes([counts[idx], counts[idx + 1]]);
+    let count = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     // Exactly one question (RFC 9619 section 4), and nothing answered in it.
-    if count(0) != 1 || count(2) != 0 {
+    if head[4..8] != [0, 1, 0, 0] {
         return Err(Refusal::Reply(Rcode::FORMERR));
     }
 
@@ -75,26 +76,24 @@ pub fn parse<'p>(packet: &'p [u8], name: &'p mut Folded) -> Result<Query<'p>, Re
     let question = reader.take(name_len + 4)?;
     let [type_0, type_1, class_0, class_1] = *question.last_chunk().expect("four were taken");
 
-    let mut query = Query {
-        header: [id_0, id_1, flags_0, flags_1],
+    Ok(Query {
+        header,
         question,
         name,
         qtype: Rtype(u16::from_be_bytes([type_0, type_1])),
         qclass: u16::from_be_bytes([class_0, class_1]),
-        edns: None,
-    };
-    read_records(&mut reader, count(4), count(6), &mut query.edns)?;
-    Ok(query)
+        edns: read_records(reader, count(8), count(10))?,
+    })
 }
 
 /// Passes over the records behind the question and reads the OPT record among the additional ones.
 #[inline(always)]
-fn read_records<'p>(
-    reader: &mut Reader<'p>,
+fn read_records(
+    mut reader: Reader<'_>,
     n_authority: u16,
     n_additional: u16,
-    edns: &mut Option<Edns<'p>>,
-) -> Result<(), Malformed> {
+) -> Result<Option<Edns<'_>>, Malformed> {
+    let mut edns = None;
     // Bounded by the packet: each turn takes octets or fails.
     for idx in 0..u32::from(n_authority) + u32::from(n_additional) {
         let is_additional = u32::from(n_authority) <= idx;
@@ -109,9 +108,9 @@ fn read_records<'p>(
         if !is_additional || !is_root || edns.is_some() {
             return Err(Malformed);
         }
-        edns.insert(Edns::new(head)).read_options(data);
+        edns = Some(Edns::read(head, data));
     }
-    Ok(())
+    Ok(edns)
 }
 
 #[cfg(test)]

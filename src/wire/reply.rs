@@ -119,7 +119,7 @@ impl<'b> Reply<'b> {
         let len = HEADER_LEN + query.question.len();
         buffer[HEADER_LEN..len].copy_from_slice(query.question);
         let reserved = query.edns.as_ref().map_or(0, reserved_len);
-        assert!(limit <= buffer.len());
+        let buffer = &mut buffer[..limit];
         assert!(len + reserved <= limit);
         Self {
             buffer,
@@ -185,7 +185,30 @@ impl<'b> Reply<'b> {
         self.whole(section, set.image.n_records(), |reply| reply.push_image(owner, set, apex))
     }
 
-    /// Puts the same as [`put`](Self::put) of records that were made for this reply.
+    /// Puts the same as [`put`](Self::put) of one record that was made for this reply.
+    #[inline(always)]
+    pub fn put_record(
+        &mut self,
+        section: Section,
+        owner: Place,
+        head: (Rtype, u32),
+        data: &[u8],
+        apex: Apex<'_>,
+    ) -> Option<Place> {
+        let (rtype, ttl) = head;
+        // What most of them are, a few moves and no loop.
+        match data.as_array() {
+            Some(address) if rtype == Rtype::A => {
+                let at = self.begin(section)?;
+                let pushed = self.push_array(&image::a(owner, ttl, *address));
+                self.end(section, 1, at, pushed)
+            }
+            _ => self.put_records(section, owner, head, std::iter::once(data), apex),
+        }
+    }
+
+    /// Puts the same of several.
+    #[inline(never)]
     pub fn put_records<'r>(
         &mut self,
         section: Section,
@@ -261,6 +284,7 @@ impl<'b> Reply<'b> {
             self.put_opt(rcode, edns);
         }
         let [id_0, id_1, flags_0, flags_1] = query.header;
+        let header: &mut [u8; HEADER_LEN] = self.buffer.first_chunk_mut().expect("it was begun");
         let [_, low] = rcode.0.to_be_bytes();
         // QR, the opcode 0, AA, TC, and the client's RD (RFC 1035 section 4.1.1).
         let flags_0 = 0x80
@@ -269,29 +293,18 @@ impl<'b> Reply<'b> {
             | flags_0 & 0x01;
         // RA, AD and Z are 0; the client's CD (RFC 4035 section 3.1.6).
         let flags_1 = flags_1 & 0x10 | low & 0x0F;
-        let [answers, authority, additional] = self.counts.map(u16::to_be_bytes);
-        let header: [u8; HEADER_LEN] = [
-            id_0,
-            id_1,
-            flags_0,
-            flags_1,
-            0,
-            1,
-            answers[0],
-            answers[1],
-            authority[0],
-            authority[1],
-            additional[0],
-            additional[1],
-        ];
-        self.buffer[..HEADER_LEN].copy_from_slice(&header);
+        header[..4].copy_from_slice(&[id_0, id_1, flags_0, flags_1]);
+        let counts = [1, self.counts[0], self.counts[1], self.counts[2]];
+        for (place, count) in header[4..].as_chunks_mut().0.iter_mut().zip(counts) {
+            *place = count.to_be_bytes();
+        }
         self.len
     }
 
     #[inline(always)]
     fn put_opt(&mut self, rcode: Rcode, edns: &Edns<'_>) {
-        // The octets were set aside in `new`.
-        self.limit += reserved_len(edns);
+        // The octets behind it were set aside in `new`.
+        self.limit = self.buffer.len();
         let subnet = edns.subnet.as_ref().map_or(&[][..], Subnet::option);
         let options_len = subnet.len() + self.ede.map_or(0, |_| EDE_OPTION_LEN);
         let [len_0, len_1] = u16::try_from(options_len).expect("two options").to_be_bytes();
@@ -300,7 +313,7 @@ impl<'b> Reply<'b> {
         let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
         let head: [u8; OPT_LEN] =
             [0, 0, 41, payload_0, payload_1, extended, 0, dnssec_ok, 0, len_0, len_1];
-        self.push(&head).expect("set aside");
+        self.push_array(&head).expect("set aside");
         if edns.subnet.is_some() {
             let scope_at = self.len + SCOPE_LEN_AT;
             self.push(subnet).expect("set aside");
@@ -309,7 +322,7 @@ impl<'b> Reply<'b> {
         if let Some(Ede(code)) = self.ede {
             let [option_0, option_1] = OPTION_EDE.to_be_bytes();
             let [code_0, code_1] = code.to_be_bytes();
-            self.push(&[option_0, option_1, 0, 2, code_0, code_1]).expect("set aside");
+            self.push_array(&[option_0, option_1, 0, 2, code_0, code_1]).expect("set aside");
         }
         self.counts[2] += 1;
     }
@@ -322,14 +335,33 @@ impl<'b> Reply<'b> {
         n_records: u16,
         push: impl FnOnce(&mut Self) -> Option<()>,
     ) -> Option<Place> {
-        if self.truncated {
+        let at = self.begin(section)?;
+        let pushed = push(self);
+        self.end(section, n_records, at, pushed)
+    }
+
+    /// Where records that are required begin, if the reply takes more.
+    #[inline(always)]
+    fn begin(&self, section: Section) -> Option<usize> {
+        assert!(self.counts[section as usize + 1..].iter().all(|count| *count == 0));
+        (!self.truncated).then_some(self.len)
+    }
+
+    /// Counts records that were `pushed` from `at` on, or truncates the reply there. Says where the data
+    /// of the first stands.
+    #[inline(always)]
+    fn end(
+        &mut self,
+        section: Section,
+        n_records: u16,
+        at: usize,
+        pushed: Option<()>,
+    ) -> Option<Place> {
+        if pushed.is_none() {
+            (self.len, self.truncated) = (at, true);
             return None;
         }
-        let at = self.len;
-        if self.all(section, n_records, push).is_none() {
-            self.truncated = true;
-            return None;
-        }
+        self.counts[section as usize] += n_records;
         Place::new(at + image::HEAD_LEN)
     }
 
@@ -351,6 +383,7 @@ impl<'b> Reply<'b> {
         Some(())
     }
 
+    #[inline(always)]
     fn push_image(&mut self, owner: Place, set: &RecordSet<'_>, apex: Place) -> Option<()> {
         let at = self.len;
         self.push(set.image.octets())?;
@@ -373,7 +406,7 @@ impl<'b> Reply<'b> {
         apex: Apex<'_>,
     ) -> Option<()> {
         let len = u16::try_from(data.len()).expect("at most what is in the zone");
-        self.push(&image::head(owner, rtype, ttl, len))?;
+        self.push_array(&image::head(owner, rtype, ttl, len))?;
         let layout = rdata::layout(rtype);
         if !layout.compressible {
             return self.push(data);
@@ -408,6 +441,12 @@ impl<'b> Reply<'b> {
             }
             None => self.push(name),
         }
+    }
+
+    /// The same of octets whose number is known when this is compiled.
+    #[inline(always)]
+    fn push_array<const N: usize>(&mut self, octets: &[u8; N]) -> Option<()> {
+        self.push(octets)
     }
 
     #[inline(always)]

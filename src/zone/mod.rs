@@ -178,7 +178,7 @@ impl Zone {
     /// The node with this name; `hash` is that of `wire`.
     #[inline(always)]
     fn exact(&self, wire: &[u8], hash: u64) -> Option<NodeId> {
-        self.table.find(hash, |id| self.node_name(*id) == wire).copied()
+        self.table.find(hash, |id| name::is_same(self.node_name(*id), wire)).copied()
     }
 }
 
