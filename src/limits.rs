@@ -527,6 +527,14 @@ pub const WATCHDOG_EVERY: Duration = Duration::from_secs(10);
 /// Least time between two questions in the log that were lost to a bug, per packet thread.
 pub const PANIC_LOG_EVERY: Duration = Duration::from_mins(1);
 
+/// Zone files that changed which are followed one by one, on one thread; if more did, all are gone
+/// through, on all.
+pub const ZONES_AGAIN_MAX: usize = 64;
+
+/// By how much threads that read files and free what was replaced give way to those that answer:
+/// beside one of these on the same core they get about a tenth of it.
+pub const GIVE_WAY_NICE: i32 = 10;
+
 /// How long changes of files settle before they are read, so that a save in several steps
 /// leads to one reload.
 pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);

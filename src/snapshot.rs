@@ -6,9 +6,10 @@
 //! # Sharing
 //!
 //! A change of a verdict replaces the [`Steered`] it touches; a reload replaces the zones it
-//! changed. All else is the same memory as in the snapshot before.
+//! changed. All else is the same memory as in the snapshot before. [`Zones`] are held in chunks,
+//! so that to share a hundred thousand of them takes some hundred references.
 
-use std::sync::Arc;
+use std::{ops::Index, sync::Arc};
 
 use hashbrown::HashTable;
 
@@ -34,7 +35,7 @@ pub struct Snapshot {
     /// What regions can take and are given, in the order of their names; empty: no name has a demand.
     pub basins: Arc<[Basin]>,
     apexes: Arc<Apexes>,
-    zones: Vec<Served>,
+    zones: Zones,
 }
 
 /// Where the zone with an apex is.
@@ -45,6 +46,17 @@ struct Apexes {
     /// looked up.
     depths: Vec<usize>,
 }
+
+/// Zones by their [`ZoneId`].
+#[derive(Debug, Clone, Default)]
+pub struct Zones {
+    /// All but the last are full.
+    chunks: Vec<Arc<[Served]>>,
+    len: usize,
+}
+
+/// Zones of a chunk: what a change of one of them copies, and a clone of all of them does not.
+const CHUNK_LEN: usize = 256;
 
 /// A zone with what its steered names give now.
 #[derive(Debug, Clone)]
@@ -101,24 +113,14 @@ impl Snapshot {
     /// Builds a snapshot in which nothing is known of addresses; each apex occurs once.
     #[must_use]
     pub fn new(generation: u64, zones: Vec<Served>) -> Self {
-        let mut apexes = Apexes::default();
-        let hash_of = |id: &ZoneId| name::hash(zones[id.idx()].zone.apex().as_wire());
-        for (idx, served) in zones.iter().enumerate() {
-            let depth = served.zone.apex_label_count();
-            if !apexes.depths.contains(&depth) {
-                apexes.depths.push(depth);
-            }
-            let id = ZoneId::at(idx);
-            apexes.table.insert_unique(hash_of(&id), id, hash_of);
-        }
-        apexes.depths.sort_unstable_by(|one, other| other.cmp(one));
+        let zones = Zones::from(zones);
         Self {
             generation,
             geo: Arc::new(Geo::nowhere()),
             measured: Arc::default(),
             explain_from: Arc::default(),
             basins: Arc::default(),
-            apexes: Arc::new(apexes),
+            apexes: Arc::new(Apexes::of(&zones)),
             zones,
         }
     }
@@ -177,7 +179,7 @@ impl Snapshot {
     ) -> Self {
         let mut next = Self { generation: self.generation + 1, ..self.clone() };
         for (zone, id, steered) in changes {
-            Arc::make_mut(&mut next.zones[zone.idx()].steered)[id.idx()] = steered;
+            Arc::make_mut(&mut next.zones.get_mut(zone).steered)[id.idx()] = steered;
         }
         next
     }
@@ -185,35 +187,98 @@ impl Snapshot {
     /// The snapshot that follows this one when the zones change; each apex occurs once.
     #[must_use]
     pub fn with_zones(&self, zones: Vec<Served>) -> Self {
-        let is_same = |(now, before): (&Served, &Served)| {
-            Arc::ptr_eq(&now.zone, &before.zone) || now.zone.apex() == before.zone.apex()
-        };
-        let generation = self.generation + 1;
-        // A table of a hundred thousand apexes takes longer than all else.
-        if zones.len() == self.zones.len() && zones.iter().zip(&self.zones).all(is_same) {
-            return Self {
-                generation,
-                geo: Arc::clone(&self.geo),
-                measured: Arc::clone(&self.measured),
-                explain_from: Arc::clone(&self.explain_from),
-                basins: Arc::clone(&self.basins),
-                apexes: Arc::clone(&self.apexes),
-                zones,
-            };
-        }
+        let zones = Zones::from(zones);
         Self {
-            geo: Arc::clone(&self.geo),
-            measured: Arc::clone(&self.measured),
-            explain_from: Arc::clone(&self.explain_from),
-            basins: Arc::clone(&self.basins),
-            ..Self::new(generation, zones)
+            generation: self.generation + 1,
+            apexes: Arc::new(Apexes::of(&zones)),
+            zones,
+            ..self.clone()
         }
+    }
+
+    /// The snapshot that follows this one when other zones take the places of some; each apex occurs
+    /// once.
+    #[must_use]
+    pub fn with_replaced(&self, zones: impl IntoIterator<Item = (ZoneId, Served)>) -> Self {
+        let mut next = Self { generation: self.generation + 1, ..self.clone() };
+        let mut is_same = true;
+        for (id, served) in zones {
+            let place = next.zones.get_mut(id);
+            is_same &= place.zone.apex() == served.zone.apex();
+            *place = served;
+        }
+        // A table of a hundred thousand apexes takes longer than all else.
+        if !is_same {
+            next.apexes = Arc::new(Apexes::of(&next.zones));
+        }
+        next
     }
 
     /// The zones, indexed by [`ZoneId`].
     #[must_use]
-    pub fn zones(&self) -> &[Served] {
+    pub fn zones(&self) -> &Zones {
         &self.zones
+    }
+}
+
+impl Apexes {
+    fn of(zones: &Zones) -> Self {
+        let mut apexes = Self::default();
+        let hash_of = |id: &ZoneId| name::hash(zones[id.idx()].zone.apex().as_wire());
+        apexes.table.reserve(zones.len(), hash_of);
+        for (idx, served) in zones.iter().enumerate() {
+            let depth = served.zone.apex_label_count();
+            if !apexes.depths.contains(&depth) {
+                apexes.depths.push(depth);
+            }
+            let id = ZoneId::at(idx);
+            apexes.table.insert_unique(hash_of(&id), id, hash_of);
+        }
+        apexes.depths.sort_unstable_by(|one, other| other.cmp(one));
+        apexes
+    }
+}
+
+impl Zones {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, in their order.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Served> + Clone {
+        self.chunks.iter().flat_map(|it| it.iter())
+    }
+
+    /// One of them, to be changed; whoever else holds it sees nothing of that.
+    fn get_mut(&mut self, id: ZoneId) -> &mut Served {
+        &mut Arc::make_mut(&mut self.chunks[id.idx() / CHUNK_LEN])[id.idx() % CHUNK_LEN]
+    }
+}
+
+impl Index<usize> for Zones {
+    type Output = Served;
+
+    #[inline(always)]
+    fn index(&self, idx: usize) -> &Served {
+        &self.chunks[idx / CHUNK_LEN][idx % CHUNK_LEN]
+    }
+}
+
+impl From<Vec<Served>> for Zones {
+    fn from(zones: Vec<Served>) -> Self {
+        let len = zones.len();
+        let mut zones = zones.into_iter();
+        let chunk = |_| zones.by_ref().take(CHUNK_LEN).collect();
+        Self { chunks: (0..len.div_ceil(CHUNK_LEN)).map(chunk).collect(), len }
     }
 }
 

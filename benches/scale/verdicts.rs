@@ -162,7 +162,6 @@ fn plan(geo: &Arc<Geo>, names: usize, of: impl Fn(usize) -> (usize, Policy)) -> 
         checks: Vec::new(),
         regions: Vec::new(),
         capacities: std::collections::HashMap::new(),
-        sources: Vec::new(),
     }
 }
 

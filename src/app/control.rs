@@ -7,7 +7,7 @@
 //!
 //! Not here: what a change means (`state`), and when files count as changed (`files`).
 
-use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::pending, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use rustls::ServerConfig;
 use sd_notify::NotifyState;
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::Request,
     clock,
-    compile::{self, Loaded, Memory, Plan, keys::Keys},
+    compile::{self, Memory, Plan, keys::Keys},
     config::Complaint,
     health::{Blinded, News, Prober, Sight, Verdict},
     limits::{
@@ -36,7 +36,7 @@ use crate::{
         STATE_LATENCY_EVERY, WATCHDOG_EVERY,
     },
     serve::Serving,
-    state::{Change, Event, Overload, Publisher, State},
+    state::{Change, Event, Overload, Publisher, State, give_way},
 };
 
 /// How the server came to its end.
@@ -206,6 +206,9 @@ impl Control {
             log_sight(&blinded);
             self.keeping.sight(&blinded);
         }
+        if let Some(replaced) = effects.replaced {
+            self.publisher.free(replaced);
+        }
         if let Some(probes) = effects.probes {
             self.prober.set(probes, self.state.plan().settings.sanity.clone());
             self.keeping.follow(&self.state);
@@ -263,18 +266,18 @@ impl Control {
         self.callers = std::mem::take(&mut self.callers_next);
         let (config, seen) = (self.config.clone(), Arc::clone(&self.seen));
         let memory = Arc::clone(&self.memory);
-        self.reload = Some(tokio::task::spawn_blocking(move || {
+        let read = move || {
             if !forced && seen.holds() {
                 return Read::Same;
             }
             let began = clock::wall();
-            let Loaded { plan, sources } = compile::load_with(&config, &memory, began);
-            let seen = Fingerprint::of(sources, began);
-            match plan {
-                Ok(plan) => Read::Good(Box::new(plan), seen),
-                Err(complaints) => Read::Bad(complaints.as_slice().to_vec(), seen),
+            let loaded = compile::load_with(&config, &memory, began);
+            match Fingerprint::of(loaded, began) {
+                (Ok(plan), seen) => Read::Good(Box::new(plan), seen),
+                (Err(complaints), seen) => Read::Bad(complaints.as_slice().to_vec(), seen),
             }
-        }));
+        };
+        self.reload = Some(tokio::task::spawn_blocking(move || aside(read)));
     }
 
     fn finish_reload(&mut self, read: Option<Read>) {
@@ -310,10 +313,13 @@ impl Control {
     /// Waits for changes of what was read: also of files with mistakes, which are about to be
     /// mended.
     fn follow(&mut self, seen: Fingerprint) {
-        self.watch.follow(seen.folders());
-        // What changed between the reading and the watching went by unseen.
-        self.watch.look_again();
-        self.seen = Arc::new(seen);
+        let were_watched = self.watch.follow(seen.folders());
+        if !were_watched || seen.is_doubtful() {
+            // What changed between the reading and the watching went by unseen.
+            self.watch.look_again();
+        }
+        let before = std::mem::replace(&mut self.seen, Arc::new(seen));
+        self.publisher.free(before);
     }
 
     /// Goes over to a new plan, unless that takes what only a new process can have.
@@ -403,6 +409,18 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Reads on a thread of its own, which gives way to those that answer, and so do those that it starts:
+/// a thread can not take that back.
+fn aside(read: impl FnOnce() -> Read + Send) -> Read {
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            give_way();
+            read()
+        });
+        reading.join().unwrap_or_else(|it| std::panic::resume_unwind(it))
+    })
 }
 
 /// Waits for the reload under way; none: it crashed.

@@ -34,7 +34,8 @@ use tokio::{
 
 use crate::{
     clock,
-    compile::{Looked, Mark},
+    compile::{Loaded, Looked, Mark, Plan, changed},
+    config::Complaints,
     limits::{LINKS_MAX, RELOAD_SETTLE, RELOAD_SETTLE_MAX},
 };
 
@@ -42,6 +43,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Fingerprint {
     marks: Vec<(Arc<Path>, Mark)>,
+    zones: Arc<Vec<Looked>>,
     /// Whether a file was changed while it was read, so that what was read may be older.
     doubtful: bool,
     /// Those whose entries decide what the sources are.
@@ -49,9 +51,14 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// The state of `sources`, which are read from `began` on.
-    pub(super) fn of(sources: Vec<Looked>, began: SystemTime) -> Self {
-        let folders = folders_of(&sources);
+    /// What files say that are read from `began` on, and the state that they were in.
+    pub(super) fn of(loaded: Loaded, began: SystemTime) -> (Result<Plan, Complaints>, Self) {
+        let Loaded { plan, sources, zones } = loaded;
+        (plan, Self::of_sources(sources, zones, began))
+    }
+
+    fn of_sources(sources: Vec<Looked>, zones: Arc<Vec<Looked>>, began: SystemTime) -> Self {
+        let folders = folders_of(sources.iter().chain(&*zones));
         let mark = |Looked { path, mark, .. }: Looked| {
             let mark = mark.unwrap_or_else(|| Mark::of(&path));
             (path, mark)
@@ -59,13 +66,22 @@ impl Fingerprint {
         let marks: Vec<_> = sources.into_iter().map(mark).collect();
         let now = clock::wall();
         let is_new = |mark: &Mark| mark.modified().is_some_and(|at| began <= at && at <= now);
-        let doubtful = marks.iter().any(|(_, mark)| is_new(mark));
-        Self { marks, doubtful, folders }
+        let all = marks.iter().map(|(_, mark)| mark);
+        let mut all = all.chain(zones.iter().filter_map(|it| it.mark.as_ref()));
+        let doubtful = all.any(is_new);
+        Self { marks, zones, doubtful, folders }
+    }
+
+    /// Whether a file was changed while it was read.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Whether what was read is what the sources hold.
     pub(super) fn holds(&self) -> bool {
-        !self.doubtful && self.marks.iter().all(|(path, mark)| *mark == Mark::of(path))
+        !self.doubtful
+            && self.marks.iter().all(|(path, mark)| *mark == Mark::of(path))
+            && changed(&self.zones).is_empty()
     }
 
     /// The folders whose entries decide what the sources are.
@@ -104,9 +120,9 @@ impl Watch {
         (watch, changes)
     }
 
-    /// Watches these folders and no others.
-    pub(super) fn follow(&mut self, folders: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches these folders and no others, and says whether all of them were watched before.
+    pub(super) fn follow(&mut self, folders: &BTreeSet<PathBuf>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         for gone in self.folders.difference(folders) {
             // A folder that was removed is not watched any more either.
             let _ = watcher.unwatch(gone);
@@ -119,7 +135,9 @@ impl Watch {
                 tracing::warn!(%folder, %error, "a folder is not watched; use SIGHUP");
             }
         }
+        let were_watched = folders.is_subset(&self.folders);
         self.folders.clone_from(folders);
+        were_watched
     }
 
     /// Gives a message as if something had happened.
@@ -139,7 +157,7 @@ fn alters(event: &notify::Event) -> bool {
 
 /// The folders whose entries decide what the sources are: those that hold them or a link on the way
 /// to them, and the folders among them.
-fn folders_of(sources: &[Looked]) -> BTreeSet<PathBuf> {
+fn folders_of<'l>(sources: impl IntoIterator<Item = &'l Looked>) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     // Files that are no links themselves and lie in one folder have the same way to them: it is
     // walked once.
@@ -214,7 +232,8 @@ mod tests {
         fs::write(&file, "one").unwrap();
         let check = |change: &dyn Fn(), expect: bool| {
             let sources = vec![Looked::at(folder.path()), Looked::at(file.as_path())];
-            let before = Fingerprint::of(sources, clock::wall() + Duration::from_secs(1));
+            let began = clock::wall() + Duration::from_secs(1);
+            let before = Fingerprint::of_sources(sources, Arc::default(), began);
             change();
             assert_eq!(before.holds(), expect);
         };
@@ -260,7 +279,8 @@ mod tests {
         let file = folder.path().join("a.yaml");
         fs::write(&file, "one").unwrap();
         let modified = fs::metadata(&file).unwrap().modified().unwrap();
-        let of = |began| Fingerprint::of(vec![Looked::at(file.as_path())], began);
+        let looked = || vec![Looked::at(file.as_path())];
+        let of = |began| Fingerprint::of_sources(looked(), Arc::default(), began);
         let doubtful = |began| of(began).doubtful;
         assert!(doubtful(modified));
         assert!(!of(modified).holds());

@@ -48,7 +48,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     api::Api,
     clock,
-    compile::{self, Loaded, Memory, Plan, Settings, UdpSettings},
+    compile::{self, Memory, Plan, Settings, UdpSettings},
     health::{self, Prober},
     limits::{API_REQUESTS_WAITING_MAX, CONTROL_THREADS, REPORTS_WAITING_MAX},
     serve::{Passed, Serving, Sockets, TcpLimits, UdpOptions},
@@ -96,9 +96,10 @@ fn in_colour(is_terminal: bool, no_color: Option<OsString>) -> bool {
 fn run(config: &Path, takes_over: bool) -> Result<ExitCode, String> {
     let began = clock::wall();
     let memory = Arc::<Memory>::default();
-    let Loaded { plan, sources } = compile::load_with(config, &memory, began);
+    let loaded = compile::load_with(config, &memory, began);
+    let (plan, seen) = Fingerprint::of(loaded, began);
     let plan = plan.map_err(|complaints| complaints.to_text())?;
-    let seen = Arc::new(Fingerprint::of(sources, began));
+    let seen = Arc::new(seen);
     raise_open_files();
     let called = if takes_over { takeover::call(&plan.settings)? } else { None };
     let (host, given) = called.unzip();

@@ -38,7 +38,7 @@ mod webhooks;
 mod words;
 mod yaml;
 
-pub use source::{Looked, Mark};
+pub use source::{Looked, Mark, changed};
 
 use std::{
     collections::HashMap,
@@ -59,7 +59,7 @@ use crate::{
 };
 use atlas::Atlas;
 use keys::Keys;
-use shelf::{Compiled, Context, Shelf, Stocked};
+use shelf::{Compiled, Context, Shelf, Stocked, Whole};
 use source::Source;
 pub use webhooks::{EventKind, Secret, Webhook};
 
@@ -80,8 +80,6 @@ pub struct Plan {
     pub probes: Vec<Arc<ProbeSpec>>,
     /// For each of them, the check that it executes; of equal ones the first.
     pub checks: Vec<Arc<str>>,
-    /// The files that were read, and the folders that were listed: what to watch.
-    pub sources: Vec<PathBuf>,
 }
 
 /// What concerns the process and not the zones.
@@ -202,8 +200,11 @@ pub struct Memory {
 pub struct Loaded {
     /// What they say, or everything that is wrong with them.
     pub plan: Result<Plan, Complaints>,
-    /// What was read or looked for, good or bad: who mends a file wants it read again.
+    /// What was read or looked for, good or bad, but for what `zones` has: who mends a file wants it
+    /// read again.
     pub sources: Vec<Looked>,
+    /// The zone files.
+    pub zones: Arc<Vec<Looked>>,
 }
 
 /// Reads the server file and all that it refers to.
@@ -221,9 +222,14 @@ pub fn load_with(path: &Path, memory: &Memory, began: SystemTime) -> Loaded {
     let mut shelf = memory.shelf.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let report = Report::default();
-        let mut reading = Reading { report: &report, sources: Vec::new(), kept: Vec::new() };
+        let mut reading = Reading {
+            report: &report,
+            sources: Vec::new(),
+            zones: Arc::default(),
+            kept: Vec::new(),
+        };
         let plan = reading.plan(path, &memory.atlas, &mut shelf, began);
-        let Reading { sources, kept, .. } = reading;
+        let Reading { sources, zones, kept, .. } = reading;
         // To show a line of a file, it has to be read. Then nothing is kept, and the next turn is
         // the last.
         if report.concerns(|file| kept.binary_search(&file).is_ok()) {
@@ -234,7 +240,7 @@ pub fn load_with(path: &Path, memory: &Memory, began: SystemTime) -> Loaded {
             (Some(complaints), _) => Err(complaints),
             (None, plan) => Ok(plan.expect("a plan is missing only where there is a complaint")),
         };
-        return Loaded { plan, sources };
+        return Loaded { plan, sources, zones };
     }
 }
 
@@ -242,6 +248,7 @@ pub fn load_with(path: &Path, memory: &Memory, began: SystemTime) -> Loaded {
 struct Reading<'r> {
     report: &'r Report,
     sources: Vec<Looked>,
+    zones: Arc<Vec<Looked>>,
     /// The files of which the report knows the name alone, in order.
     kept: Vec<u32>,
 }
@@ -261,35 +268,59 @@ impl Reading<'_> {
             server::read(&source, report, &mut sources)
         });
         self.sources = sources.into_iter().map(Looked::at).collect();
-        let server = server?;
-        self.sources.extend(server.folders);
+        let mut server = server?;
         let declared = server.regions.iter().map(|it| it.name.as_str().into()).collect();
-        let capacity = |it: &places::Region| Some((it.name.as_str().into(), it.capacity?));
-        let capacities = server.regions.iter().filter_map(capacity).collect();
+        // What a region can take is nothing to its zones.
+        let capacity =
+            |it: &mut places::Region| Some((it.name.as_str().into(), it.capacity.take()?));
+        let capacities = server.regions.iter_mut().filter_map(capacity).collect();
         let context = Context { regions: server.regions, checks: server.checks, ramp: server.ramp };
-        let Stocked { mut files, kept, sources } =
-            memory.stock(server.zone_files, context, began, report);
-        self.sources.extend(sources);
-        self.kept = kept;
-        let apexes = apexes(&files, report);
-        aliases::check(&files, &apexes, report);
-        drop(apexes);
+        let again =
+            if report.count() == 0 { memory.again(&server.zones, &context, began) } else { None };
+        let whole = again.unwrap_or_else(|| self.all_zones(&server.zones, context, memory, began));
+        self.sources.extend(whole.folders);
+        self.zones = whole.looked;
         let base = atlas.base(&server.geoip, began, report)?;
         if report.count() != 0 {
             return None;
         }
         let geo = atlas.with_networks(&base, server.networks);
-        let (probes, checks) = memory.probes(&mut files);
+        let (probes, checks) = memory.probes();
         Some(Plan {
             settings: server.settings,
-            zones: files.iter().filter_map(|(file, _)| file.zone.clone()).collect(),
+            zones: whole.zones,
             geo,
             regions: declared,
             capacities,
             probes,
             checks,
-            sources: self.sources.iter().map(|it| it.path.to_path_buf()).collect(),
         })
+    }
+
+    /// Goes through all zone files. Of those with a mistake no zone is given.
+    fn all_zones(
+        &mut self,
+        named: &[(PathBuf, Place)],
+        context: Context,
+        memory: &mut Shelf,
+        began: SystemTime,
+    ) -> Whole {
+        let report = self.report;
+        let (files, folders) = server::zone_files(named, report, &mut self.sources);
+        let Stocked { mut files, kept, looked, includes } =
+            memory.stock(files, context, began, report);
+        self.sources.extend(includes);
+        self.kept = kept;
+        let apexes = apexes(&files, report);
+        aliases::check(&files, &apexes, report);
+        drop(apexes);
+        let mut whole = Whole { zones: Vec::new(), looked: looked.into(), folders };
+        if report.count() == 0 {
+            memory.sweep(&mut files);
+            whole.zones = files.iter().filter_map(|(file, _)| file.zone.clone()).collect();
+            memory.remember(named, &whole);
+        }
+        whole
     }
 }
 

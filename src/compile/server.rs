@@ -44,9 +44,8 @@ pub(super) struct Server {
     /// Where places come from, and what the operator knows besides.
     pub(super) geoip: atlas::Sources,
     pub(super) networks: Networks,
-    pub(super) zone_files: Vec<ZoneAt>,
-    /// The folders that were listed for them.
-    pub(super) folders: Vec<Looked>,
+    /// The files and folders that `zones` names, and where.
+    pub(super) zones: Vec<(PathBuf, Place)>,
 }
 
 /// Where a zone file is.
@@ -101,12 +100,24 @@ pub(super) fn read(source: &Source, report: &Report, sources: &mut Vec<PathBuf>)
     if file.zones.is_absent() {
         no_zones(report, top);
     }
-    let (mut zone_files, mut folders) = (Vec::new(), Vec::new());
-    for (place, entry) in file.zones.given().into_iter().flatten().filter_map(Field::placed) {
-        folders.extend(zone_files_of(&folder.join(entry), place, report, &mut zone_files, sources));
-    }
+    let zones = file.zones.given().into_iter().flatten().filter_map(Field::placed);
+    let zones = zones.map(|(place, entry)| (folder.join(entry), place)).collect();
     let ramp = file.defaults.given().and_then(|it| ramp::read(&it.ramp, None, report));
-    Some(Server { settings, regions, checks, ramp, geoip, networks, zone_files, folders })
+    Some(Server { settings, regions, checks, ramp, geoip, networks, zones })
+}
+
+/// The zone files that `zones` names, and the folders that were listed for them; adds to `sources`
+/// what else was looked for.
+pub(super) fn zone_files(
+    zones: &[(PathBuf, Place)],
+    report: &Report,
+    sources: &mut Vec<Looked>,
+) -> (Vec<ZoneAt>, Vec<Looked>) {
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for (path, place) in zones {
+        folders.extend(zone_files_of(path, *place, report, &mut files, sources));
+    }
+    (files, folders)
 }
 
 fn listen(field: &Field<Vec<Field<&str>>>, report: &Report) -> Vec<SocketAddr> {
@@ -242,14 +253,14 @@ fn zone_files_of(
     place: Place,
     report: &Report,
     files: &mut Vec<ZoneAt>,
-    sources: &mut Vec<PathBuf>,
+    sources: &mut Vec<Looked>,
 ) -> Option<Looked> {
     if !path.is_dir() {
         if is_zone_file(path) {
             files.push(ZoneAt { path: path.into(), place, entry: None });
         } else {
             // It may be a folder that is still to come.
-            sources.push(path.to_owned());
+            sources.push(Looked::at(path));
             no_zone_file(report, place, path);
         }
         return None;

@@ -7,7 +7,8 @@
 //!   else compile on its own ----------> fresh, complaints -/    one report: `Stocked`
 //! ```
 //!
-//! A reload of one changed zone among a hundred thousand reads one.
+//! A reload of one changed zone among a hundred thousand reads one, and mostly goes the way of
+//! [`again`].
 //!
 //! # Invariants
 //!
@@ -17,6 +18,8 @@
 //! - Every number of a probe in a kept zone is good in the plan that it is used in.
 //!
 //! Not here: what files say together (`aliases`, and `plan` above).
+
+mod again;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,6 +33,8 @@ use std::{
     time::SystemTime,
 };
 
+use again::Last;
+pub(super) use again::Whole;
 use ring::digest::{SHA256, digest};
 
 use super::{
@@ -92,6 +97,9 @@ pub(super) struct Shelf {
     kept: Vec<Kept>,
     probes: Probes,
     policies: HashSet<Arc<Policy>>,
+    /// How many policies there were when those were let go of that nobody uses.
+    policies_swept: usize,
+    last: Option<Last>,
 }
 
 /// What all zone files say, each by itself.
@@ -101,8 +109,10 @@ pub(super) struct Stocked {
     pub(super) files: Vec<(Arc<Compiled>, u32)>,
     /// The files of which the report knows the name alone.
     pub(super) kept: Vec<u32>,
-    /// The files, and those that they include.
-    pub(super) sources: Vec<Looked>,
+    /// The files, as they were found.
+    pub(super) looked: Vec<Looked>,
+    /// Those that they include.
+    pub(super) includes: Vec<Looked>,
 }
 
 /// What came of one file.
@@ -143,12 +153,13 @@ impl Shelf {
         let mut stocked = Stocked {
             files: Vec::with_capacity(files.len()),
             kept: Vec::new(),
-            sources: Vec::with_capacity(files.len()),
+            looked: Vec::with_capacity(files.len()),
+            includes: Vec::new(),
         };
         let nothing: Arc<str> = Arc::default();
         for (ZoneAt { path, place, entry }, (mark, taken)) in files.into_iter().zip(taken) {
             let is_plain = entry.is_some();
-            stocked.sources.push(Looked { path: Arc::clone(&path), mark: Some(mark), is_plain });
+            stocked.looked.push(Looked { path: Arc::clone(&path), mark: Some(mark), is_plain });
             match taken {
                 Taken::Unreadable(error) => source_error(report, place, &path, &error),
                 Taken::Kept(kept) => {
@@ -181,9 +192,20 @@ impl Shelf {
 
     /// Takes in what was compiled anew, under the numbers and among the policies of all.
     fn add(&mut self, fresh: Fresh, report: &Report, stocked: &mut Stocked) {
-        let Fresh { mut kept, zone, includes, probes, report: own } = fresh;
-        let is_good = own.count() == 0 && zone.is_some();
+        let is_good = fresh.is_good();
+        let (kept, includes, own) = self.number(fresh);
         let file = report.absorb(own);
+        stocked.files.push((Arc::clone(&kept.compiled), file));
+        if is_good {
+            self.kept.push(kept);
+        }
+        stocked.includes.extend(includes.into_iter().map(Looked::at));
+    }
+
+    /// What was compiled anew under the numbers and among the policies of all; what it includes, and
+    /// what is wrong with it.
+    fn number(&mut self, fresh: Fresh) -> (Kept, Vec<PathBuf>, Report) {
+        let Fresh { mut kept, zone, includes, probes, report } = fresh;
         let compiled = Arc::get_mut(&mut kept.compiled).expect("nobody else has it yet");
         compiled.zone = zone.map(|mut zone| {
             let ids: Vec<ProbeId> = self.probes.absorb(probes);
@@ -196,11 +218,7 @@ impl Shelf {
             compiled.probes = ids;
             Arc::new(zone)
         });
-        stocked.files.push((Arc::clone(&kept.compiled), file));
-        if is_good && includes.is_empty() {
-            self.kept.push(kept);
-        }
-        stocked.sources.extend(includes.into_iter().map(Looked::at));
+        (kept, includes, report)
     }
 
     /// The policy that is equal to this one, so that names that differ in nothing are decided once.
@@ -212,26 +230,42 @@ impl Shelf {
         Arc::clone(policy)
     }
 
-    /// The probes that the zones rest on, and the checks they are of; lets go of what nobody uses.
-    pub(super) fn probes(
-        &mut self,
-        files: &mut [(Arc<Compiled>, u32)],
-    ) -> (Vec<Arc<ProbeSpec>>, Vec<Arc<str>>) {
-        let mut is_used = vec![false; self.probes.specs.len()];
-        for (file, _) in files.iter() {
-            file.probes.iter().for_each(|id| is_used[id.idx()] = true);
-        }
-        if let Some(numbers) = self.probes.keep(&is_used) {
+    /// The probes that the zones rest on, and the checks they are of.
+    pub(super) fn probes(&self) -> (Vec<Arc<ProbeSpec>>, Vec<Arc<str>>) {
+        (self.probes.specs.clone(), self.probes.names())
+    }
+
+    /// Lets go of what nobody uses any more, when all files were gone through.
+    pub(super) fn sweep(&mut self, files: &mut [(Arc<Compiled>, u32)]) {
+        let numbers = self.keep_used(|_, is_used| {
+            for (file, _) in files.iter() {
+                file.mark_used(is_used);
+            }
+        });
+        if let Some(numbers) = numbers {
             // Only where a probe went is a zone renumbered, and only one that the last ones were of.
-            for (file, _) in files.iter_mut() {
-                if file.probes.iter().any(|id| numbers[id.idx()] != *id) {
-                    *file = Arc::new(file.renumbered(&numbers));
-                }
+            for (file, _) in files.iter_mut().filter(|(file, _)| file.has_moved(&numbers)) {
+                *file = Arc::new(file.renumbered(&numbers));
             }
             self.kept_again(files);
         }
-        self.policies.retain(|it| 1 < Arc::strong_count(it));
-        (self.probes.specs.clone(), self.probes.names())
+        self.sweep_policies();
+    }
+
+    /// Lets go of the probes that are not marked; the numbers of the others, if some of them are new.
+    fn keep_used(&mut self, mark: impl FnOnce(&[Kept], &mut [bool])) -> Option<Vec<ProbeId>> {
+        let mut is_used = vec![false; self.probes.specs.len()];
+        mark(&self.kept, &mut is_used);
+        self.probes.keep(&is_used)
+    }
+
+    /// Lets go of policies that nobody has any more, if it may be that they are many.
+    fn sweep_policies(&mut self) {
+        let few = self.policies_swept / 8 + POLICIES_FEW;
+        if self.policies_swept + few < self.policies.len() {
+            self.policies.retain(|it| 1 < Arc::strong_count(it));
+            self.policies_swept = self.policies.len();
+        }
     }
 
     /// Keeps the files as they are numbered now.
@@ -246,7 +280,25 @@ impl Shelf {
     }
 }
 
+/// Policies that may lie about unused.
+const POLICIES_FEW: usize = 64;
+
+impl Fresh {
+    /// Whether nothing is wrong with the file by itself, and it is all that there is to its zone.
+    fn is_good(&self) -> bool {
+        self.report.count() == 0 && self.zone.is_some() && self.includes.is_empty()
+    }
+}
+
 impl Compiled {
+    fn mark_used(&self, is_used: &mut [bool]) {
+        self.probes.iter().for_each(|id| is_used[id.idx()] = true);
+    }
+
+    fn has_moved(&self, numbers: &[ProbeId]) -> bool {
+        self.probes.iter().any(|id| numbers[id.idx()] != *id)
+    }
+
     fn renumbered(&self, numbers: &[ProbeId]) -> Self {
         let zone = self.zone.as_ref().map(|zone| {
             let mut zone = PlannedZone::clone(zone);
@@ -283,8 +335,15 @@ fn take_all(
             if end <= first {
                 return;
             }
-            let some: Vec<_> =
-                (first..end).map(|idx| take(&files[idx], known[idx], context, began)).collect();
+            let look = |idx: usize| {
+                let ZoneAt { path, entry, .. } = &files[idx];
+                let metadata = entry.as_ref().and_then(|it| it.metadata().ok());
+                let metadata = metadata.filter(Metadata::is_file);
+                let mark = metadata.map_or_else(|| Mark::of(path), |it| Mark::of_file(&it));
+                let taken = take(path, &mark, known[idx], context, began);
+                (mark, taken)
+            };
+            let some: Vec<_> = (first..end).map(look).collect();
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all[first..end].iter_mut().zip(some).for_each(|(slot, it)| *slot = Some(it));
         }
@@ -304,23 +363,22 @@ fn take_all(
 /// Files that a thread takes together.
 const FILES_AT_ONCE: usize = 64;
 
-/// Looks at one file, and reads it if need be.
+/// What a file says that looks like this, which is read if need be.
 fn take(
-    ZoneAt { path, entry, .. }: &ZoneAt,
+    path: &Arc<Path>,
+    mark: &Mark,
     known: Option<&Kept>,
     context: &Context,
     began: SystemTime,
-) -> (Mark, Taken) {
-    let metadata = entry.as_ref().and_then(|it| it.metadata().ok()).filter(Metadata::is_file);
-    let mark = metadata.map_or_else(|| Mark::of(path), |it| Mark::of_file(&it));
+) -> Taken {
     if let Some(known) = known
-        && known.mark.as_ref() == Some(&mark)
+        && known.mark.as_ref() == Some(mark)
     {
-        return (mark, Taken::Kept(known.clone()));
+        return Taken::Kept(known.clone());
     }
     let (octets, changed) = match read_octets(path) {
         Ok(read) => read,
-        Err(error) => return (mark, Taken::Unreadable(error)),
+        Err(error) => return Taken::Unreadable(error),
     };
     let settled = mark.is_settled(began).then(|| mark.clone());
     let hash: [u8; 32] = digest(&SHA256, &octets).as_ref().try_into().expect("of that length");
@@ -329,7 +387,7 @@ fn take(
     if let Some(known) = known
         && (known.digest, known.changed) == (hash, changed)
     {
-        return (mark, Taken::Kept(kept(Arc::clone(&known.compiled))));
+        return Taken::Kept(kept(Arc::clone(&known.compiled)));
     }
     let report = Report::default();
     let mut world = World::new(&report, context);
@@ -341,5 +399,5 @@ fn take(
     let World { apex, aliases, probes, includes, .. } = world;
     let compiled = Compiled { apex, zone: None, aliases, probes: Vec::new() };
     let fresh = Fresh { kept: kept(Arc::new(compiled)), zone, includes, probes, report };
-    (mark, Taken::Fresh(Box::new(fresh)))
+    Taken::Fresh(Box::new(fresh))
 }

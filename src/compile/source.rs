@@ -1,14 +1,20 @@
 //! Sources: files with their text, as complaints name them.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs::Metadata,
     io::{Error, Read},
-    os::unix::fs::MetadataExt as _,
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, open, statat};
 
 use crate::{
     config::{Place, Report},
@@ -79,8 +85,16 @@ impl Mark {
             return Self::of_file(&metadata);
         }
         // One that may not be listed holds nothing for us.
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        Self::of_folder(entries.map(|it| it.file_name()))
+        let Ok(folder) = open_folder(path) else { return Self::Folder(0, 0) };
+        let mut buffer = vec![MaybeUninit::uninit(); LISTING_LEN];
+        let mut entries = RawDir::new(folder, &mut buffer);
+        let (mut count, mut sum) = (0, 0_u64);
+        while let Some(Ok(entry)) = entries.next() {
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let Self::Folder(n, hash) = Self::of_folder([name].into_iter()) else { continue };
+            (count, sum) = (count + n, sum.wrapping_add(hash));
+        }
+        Self::Folder(count, sum)
     }
 
     /// That of a file of which this is known.
@@ -93,10 +107,30 @@ impl Mark {
         }
     }
 
+    /// The same of a file that was looked at in its folder; none: it is no file that lies there itself.
+    fn of_stat(stat: &Stat) -> Option<Self> {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let nanos = u32::try_from(stat.st_mtime_nsec).ok()?;
+        let secs = Duration::from_secs(stat.st_mtime.unsigned_abs());
+        let second = if stat.st_mtime < 0 {
+            UNIX_EPOCH.checked_sub(secs)
+        } else {
+            UNIX_EPOCH.checked_add(secs)
+        };
+        Some(Self::File {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            len: u64::try_from(stat.st_size).ok()?,
+            modified: second.and_then(|it| it.checked_add(Duration::new(0, nanos))),
+        })
+    }
+
     /// That of a folder with these entries, in whatever order they come.
-    pub(super) fn of_folder(names: impl Iterator<Item = OsString>) -> Self {
-        let names = names.filter(|it| !is_by_product(it));
-        let hashes = names.map(|it| hash_octets(it.as_encoded_bytes()));
+    pub(super) fn of_folder<N: AsRef<OsStr>>(names: impl Iterator<Item = N>) -> Self {
+        let names = names.filter(|it| !is_by_product(it.as_ref()));
+        let hashes = names.map(|it| hash_octets(it.as_ref().as_encoded_bytes()));
         let (count, sum) = hashes.fold((0, 0_u64), |(n, sum), it| (n + 1, sum.wrapping_add(it)));
         Self::Folder(count, sum)
     }
@@ -114,6 +148,40 @@ impl Mark {
     pub(super) fn is_settled(&self, began: SystemTime) -> bool {
         self.modified().and_then(|it| it.checked_add(TIME_GRAIN)).is_some_and(|it| it < began)
     }
+}
+
+/// Octets of a folder's entries that are taken at once.
+const LISTING_LEN: usize = 64 * 1024;
+
+/// Those of `looked` that are not as they were, with what they are now. Files that lie in one folder
+/// are looked at by way of that.
+#[must_use]
+pub fn changed(looked: &[Looked]) -> Vec<(usize, Mark)> {
+    let mut folder: Option<(&[u8], OwnedFd)> = None;
+    let mut changed = Vec::new();
+    for (idx, Looked { path, mark, is_plain }) in looked.iter().enumerate() {
+        let octets = path.as_os_str().as_bytes();
+        let at = octets.iter().rposition(|it| *it == b'/').filter(|_| *is_plain);
+        let now = at.and_then(|at| {
+            let (parent, name) = (&octets[..=at], &octets[at + 1..]);
+            if folder.as_ref().is_none_or(|(it, _)| *it != parent) {
+                folder = Some((parent, open_folder(Path::new(OsStr::from_bytes(parent))).ok()?));
+            }
+            let (_, folder) = folder.as_ref()?;
+            let stat = statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            Mark::of_stat(&stat)
+        });
+        // What is a link now, or not there, is looked at as whatever it is.
+        let now = now.unwrap_or_else(|| Mark::of(path));
+        if mark.as_ref() != Some(&now) {
+            changed.push((idx, now));
+        }
+    }
+    changed
+}
+
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Whether an editor leaves such a file beside the one that is edited.

@@ -95,6 +95,11 @@ impl Aliases {
     }
 }
 
+/// Whether a pool of a policy is another name.
+pub(super) fn has_alias(policy: &Policy) -> bool {
+    targets(policy).next().is_some()
+}
+
 fn targets(policy: &Policy) -> impl Iterator<Item = &Name> {
     policy.pools.iter().flat_map(|pool| &pool.endpoints).filter_map(|it| match &it.target {
         Target::Alias(name) => Some(name),

@@ -1,5 +1,6 @@
 //! How a change alters what is known.
 
+mod reload;
 mod resume;
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use reload::Tally;
 pub use resume::Learned;
 
 use super::{
@@ -16,9 +18,7 @@ use super::{
     alias::Aliases,
     carry::Carried,
     decide::Decider,
-    gone::Gone,
     latency::{Latencies, Refusal, Sample, kept},
-    operator::apart,
     reported::Reported,
     returns::{Returns, Turns},
     spill::{Overload, Spill},
@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     compile::{Plan, PlannedName},
-    geo::Coordinates,
     health::{self, Blinded, ProbeSpec, Report, Sight, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     limits::EVENTS_PER_CHANGE_MAX,
@@ -63,6 +62,9 @@ pub struct Effects {
     pub blinded: Option<Blinded>,
     /// What is to be probed from now on, if that changed.
     pub probes: Option<Vec<Arc<ProbeSpec>>>,
+    /// What the files said before, to be let go of where nobody waits for that: of a hundred
+    /// thousand zones it takes some time.
+    pub replaced: Option<Box<Plan>>,
 }
 
 /// An endpoint's verdict changed.
@@ -109,8 +111,10 @@ pub struct State {
     /// Each probe's place, by the address of its spec. A report names the very spec that was
     /// handed out; to hash and compare whole specs thousands of times a second would cost.
     places: HashMap<usize, ProbeId>,
-    /// The names that rest on each probe.
+    /// The names that rest on each probe, in the order of their places.
     users: Vec<Vec<Place>>,
+    /// How many names are such that others have to be looked at with them.
+    tally: Tally,
     /// Probes without a verdict.
     unknown: usize,
     /// What the prober thinks of itself.
@@ -181,7 +185,6 @@ impl State {
             capacities: HashMap::new(),
             probes: vec![],
             checks: vec![],
-            sources: vec![],
         };
         let mut state = Self {
             plan: nothing,
@@ -189,6 +192,7 @@ impl State {
             latest_outcomes: Vec::new(),
             places: HashMap::new(),
             users: Vec::new(),
+            tally: Tally::default(),
             unknown: 0,
             sight: Sight::default(),
             warming: true,
@@ -241,7 +245,10 @@ impl State {
     pub fn apply(&mut self, change: Change) -> Effects {
         let mut effects = Effects::default();
         match change {
-            Change::Reloaded(plan) => effects.probes = Some(self.reload(*plan)),
+            Change::Reloaded(plan) => {
+                effects.replaced = Some(Box::new(self.reload(*plan)));
+                effects.probes = Some(self.plan.probes.clone());
+            }
             Change::Probed(report) => {
                 (effects.events, effects.more_events) = self.probed(&report);
             }
@@ -374,67 +381,6 @@ impl State {
         self.statuses[id.idx()]
     }
 
-    /// Makes `plan` what is served, and says what is to be probed. What is known of a probe that
-    /// stays is kept.
-    fn reload(&mut self, mut plan: Plan) -> Vec<Arc<ProbeSpec>> {
-        let outcomes = self.latest_outcomes.iter();
-        let known = self.plan.probes.iter().zip(self.statuses.iter().zip(outcomes));
-        // Nearly all are the very specs of before; only the others are compared.
-        let address = |spec: &Arc<ProbeSpec>| Arc::as_ptr(spec).addr();
-        let same: HashSet<usize> = plan.probes.iter().map(address).collect();
-        let known: HashMap<_, _> =
-            known.filter(|(spec, _)| !same.contains(&address(spec))).collect();
-        let others = plan.probes.iter().filter(|it| !self.places.contains_key(&address(it)));
-        let stay: HashSet<_> = others.cloned().collect();
-        let gone = known.iter().filter(|(spec, _)| !stay.contains(**spec));
-        let gone = Gone::of(gone.map(|(spec, (known, _))| (&***spec, **known)));
-        let mut statuses = Vec::with_capacity(plan.probes.len());
-        let mut latest_outcomes = Vec::with_capacity(plan.probes.len());
-        for spec in &mut plan.probes {
-            // The spec itself is kept as well, so that a report that is on its way finds it.
-            let same = self.places.get(&address(spec));
-            let (status, outcome) = match (same, known.get_key_value(spec)) {
-                (Some(id), _) => (self.statuses[id.idx()], self.latest_outcomes[id.idx()].clone()),
-                (None, Some((before, (status, outcome)))) => {
-                    *spec = Arc::clone(before);
-                    (**status, (*outcome).clone())
-                }
-                (None, None) => (gone.known(spec), None),
-            };
-            statuses.push(status);
-            latest_outcomes.push(outcome);
-        }
-        let address_of =
-            |(idx, spec): (usize, &Arc<ProbeSpec>)| (Arc::as_ptr(spec).addr(), ProbeId::at(idx));
-        self.places = plan.probes.iter().enumerate().map(address_of).collect();
-        assert_eq!(self.places.len(), plan.probes.len(), "the probes of a plan are distinct");
-        let is_elsewhere = plan.geo != *self.decider.geo();
-        if is_elsewhere {
-            self.decider.set_geo(Arc::clone(&plan.geo));
-        }
-        self.latencies.set_regions(regions(&plan));
-        self.spill.reload(&plan);
-        self.aliases = Aliases::of(&plan);
-        self.likes = None;
-        self.returns.reload(&self.plan, &plan);
-        self.apart = apart(&plan, &self.overrides);
-        self.users = users(&plan);
-        self.unknown = statuses.iter().filter(|it| it.0.verdict == Verdict::Unknown).count();
-        self.statuses = statuses;
-        self.latest_outcomes = latest_outcomes;
-        self.reported.reload(&plan);
-        self.stale = match &self.stale {
-            Stale::Names(names) if !is_elsewhere => {
-                let carried = Carried::of(&self.plan.zones, &plan.zones);
-                let names = carried.stale(&plan.zones, &self.aliases, names);
-                Stale::Zones(carried, names)
-            }
-            _ => Stale::All,
-        };
-        self.plan = plan;
-        self.plan.probes.clone()
-    }
-
     /// Takes in what a probe found, and gives what is to be told and how much more could be. A probe
     /// that the plan does not hold any more is late: nothing rests on it.
     fn probed(&mut self, report: &Report) -> (Vec<Event>, usize) {
@@ -526,41 +472,12 @@ impl State {
     }
 }
 
-/// The regions that pools are in, and where they are; then those that are only declared.
-fn regions(plan: &Plan) -> impl Iterator<Item = (&str, Option<Coordinates>)> {
-    let names = plan.zones.iter().flat_map(|zone| &zone.steered);
-    let pools = names.flat_map(|name| &name.policy.pools);
-    let pools = pools.filter_map(|pool| Some((pool.region.as_deref()?, pool.at)));
-    pools.chain(plan.regions.iter().map(|it| (&**it, None)))
-}
-
 /// Where an endpoint is in the plan.
 #[derive(Debug, Clone, Copy)]
 struct EndpointAt {
     name: Place,
     pool: usize,
     endpoint: usize,
-}
-
-/// The names that rest on each probe of the plan, each once.
-fn users(plan: &Plan) -> Vec<Vec<Place>> {
-    let mut users: Vec<Vec<Place>> = vec![Vec::new(); plan.probes.len()];
-    for (zone_idx, zone) in plan.zones.iter().enumerate() {
-        for (name_idx, name) in zone.steered.iter().enumerate() {
-            let place = (ZoneId::at(zone_idx), SteeredId::at(name_idx));
-            let mut add = |id: ProbeId| {
-                let users = &mut users[id.idx()];
-                // Names come one after the other: if it is there, it is the last.
-                if users.last() != Some(&place) {
-                    users.push(place);
-                }
-            };
-            for tree in name.probes.iter().flatten() {
-                tree.for_each_probe(&mut add);
-            }
-        }
-    }
-    users
 }
 
 #[cfg(test)]

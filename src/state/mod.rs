@@ -42,7 +42,7 @@ mod report;
 
 pub use apply::{Change, Effects, Event, Learned, State};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
-pub use publish::Publisher;
+pub use publish::{Publisher, give_way};
 pub use ramp::{Seen, Standing};
 pub use report::{CheckReport, EndpointReport, RampReport, RegionReport, RegionState};
 pub use returns::Turns;

@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     Place, State,
-    alias::AliasTo,
+    alias::{AliasTo, has_alias},
     apply::Stale,
     carry::Carried,
     decide::Conditions,
@@ -88,8 +88,7 @@ impl State {
                 }
                 self.spill_over(&mut fresh);
                 let carried = fresh.carried.take().expect("it was put there above");
-                let zones = carried.zones(&self.plan.zones, &self.latest, &fresh.names);
-                let mut next = self.latest.with_zones(zones);
+                let mut next = carried.snapshot(&self.plan.zones, &self.latest, &fresh.names);
                 next.explain_from = Arc::clone(&self.plan.settings.explain_from);
                 Some(next)
             }
@@ -314,9 +313,7 @@ fn likes(plan: &Plan) -> Vec<Vec<Option<u32>>> {
     for zone in &plan.zones {
         let mut zone_likes = Vec::with_capacity(zone.steered.len());
         for PlannedName { policy, probes, .. } in &zone.steered {
-            let is_alias = |it: &Endpoint| matches!(it.target, Target::Alias(_));
-            let has_alias = policy.pools.iter().any(|pool| pool.endpoints.iter().any(is_alias));
-            let is_single = has_alias || policy.all_down == AllDown::LastGood;
+            let is_single = has_alias(policy) || policy.all_down == AllDown::LastGood;
             zone_likes.push((!is_single).then(|| {
                 let next = u32::try_from(numbers.len()).expect("fewer than 2^32 names");
                 *numbers.entry((Arc::as_ptr(policy).addr(), probes)).or_insert(next)

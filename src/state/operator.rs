@@ -3,11 +3,9 @@
 //!
 //! Not here: what they are (`overrides`), and who sets them (`app`, `api`).
 
-use std::collections::HashSet;
-
-use super::{Endpoint as Meant, Override, Overrides, Place, State, Word};
+use super::{Endpoint as Meant, Override, Overrides, Place, State, Word, carry::all_names};
 use crate::{
-    compile::{Plan, PlannedName},
+    compile::PlannedName,
     ids::{SteeredId, ZoneId},
     steer::{Class, Condition, Endpoint, Outcome, Pool, choose},
     wire::{Family, Name},
@@ -100,7 +98,7 @@ impl State {
     /// Takes what the operators say.
     pub(super) fn hear(&mut self, next: Overrides) {
         let concerned = self.concerned_places(&next);
-        self.apart = apart(self.plan(), &next);
+        self.apart = apart(all_names(&self.plan().zones), &next).collect();
         self.overrides = next;
         if let Some(names) = self.stale.names() {
             self.aliases.mark(&concerned, names);
@@ -148,24 +146,21 @@ impl State {
     }
 }
 
-/// The names that the operators mean by their names: what they say of others that have the same pools,
-/// they do not say of these.
-pub(super) fn apart(plan: &Plan, overrides: &Overrides) -> HashSet<Place> {
-    let mut apart = HashSet::new();
-    if !overrides.has_words() {
-        return apart;
-    }
-    for (zone, planned) in (0..).map(ZoneId).zip(&plan.zones) {
-        for (id, name) in (0..).map(SteeredId).zip(&planned.steered) {
-            let said = Said::of(overrides, &name.owner);
-            let is_meant = |pool: &Pool, it: &Endpoint| said.is_by_name(pool, it);
-            let mut pools = name.policy.pools.iter();
-            if pools.any(|pool| pool.endpoints.iter().any(|it| is_meant(pool, it))) {
-                apart.insert((zone, id));
-            }
-        }
-    }
-    apart
+/// Of these names those that the operators mean by their names: what they say of others that have the
+/// same pools, they do not say of these.
+pub(super) fn apart<'n>(
+    names: impl Iterator<Item = (Place, &'n PlannedName)>,
+    overrides: &Overrides,
+) -> impl Iterator<Item = Place> {
+    let is_apart = |(_, name): &(Place, &PlannedName)| {
+        let said = Said::of(overrides, &name.owner);
+        let is_meant = |pool: &Pool, it: &Endpoint| said.is_by_name(pool, it);
+        let mut pools = name.policy.pools.iter();
+        pools.any(|pool| pool.endpoints.iter().any(|it| is_meant(pool, it)))
+    };
+    // Nobody means any of them where nothing is said.
+    let names = overrides.has_words().then_some(names).into_iter().flatten();
+    names.filter(is_apart).map(|(place, _)| place)
 }
 
 /// A name without its final dot.

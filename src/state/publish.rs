@@ -9,6 +9,7 @@
 //! - A packet thread never frees a snapshot: a replaced one is kept here until nobody else holds it.
 //!   Nobody can come to hold it again, because readers take what is current and nothing else.
 //! - The control loop does not wait for it either: a hundred thousand zones take some time to free.
+//! - The thread that frees gives way to those that answer.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +21,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rustix::process::setpriority_process;
 
-use crate::{limits::SNAPSHOTS_RETIRED_MAX, snapshot::Snapshot};
+use crate::{
+    limits::{GIVE_WAY_NICE, SNAPSHOTS_RETIRED_MAX},
+    snapshot::Snapshot,
+};
 
 /// The only writer of the current snapshot.
 #[derive(Debug)]
@@ -30,16 +35,25 @@ pub struct Publisher {
     /// The oldest first.
     retired: VecDeque<Arc<Snapshot>>,
     /// To the thread that frees; none: the system gave no thread, and the control loop does it.
-    freed: Option<SyncSender<Arc<Snapshot>>>,
+    freed: Option<SyncSender<Box<dyn Send>>>,
+}
+
+/// Has the calling thread give way to those that answer, and with it those that it starts from now on.
+pub fn give_way() {
+    // Who may not, for whatever reason, is as important as the others.
+    let _ = setpriority_process(None, GIVE_WAY_NICE);
 }
 
 impl Publisher {
     /// Begins with `first`.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        let (freed, to_free) = sync_channel::<Arc<Snapshot>>(SNAPSHOTS_RETIRED_MAX);
+        let (freed, to_free) = sync_channel::<Box<dyn Send>>(SNAPSHOTS_RETIRED_MAX);
         // It ends with the publisher.
-        let free = move || to_free.into_iter().for_each(drop);
+        let free = move || {
+            give_way();
+            to_free.into_iter().for_each(drop);
+        };
         let thread = thread::Builder::new().name("free".to_owned()).spawn(free);
         let current = Arc::new(ArcSwap::from_pointee(first));
         Self { current, retired: VecDeque::new(), freed: thread.is_ok().then_some(freed) }
@@ -68,12 +82,19 @@ impl Publisher {
         for snapshot in std::mem::take(&mut self.retired) {
             if 1 < Arc::strong_count(&snapshot) {
                 self.retired.push_back(snapshot);
-            } else if let Some(freed) = &self.freed {
-                // One that finds no room is freed here.
-                match freed.try_send(snapshot) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(it) | TrySendError::Disconnected(it)) => drop(it),
-                }
+            } else {
+                self.free(snapshot);
+            }
+        }
+    }
+
+    /// Has something freed where nobody waits for that.
+    pub fn free(&self, it: impl Send + 'static) {
+        if let Some(freed) = &self.freed {
+            // What finds no room is freed here.
+            match freed.try_send(Box::new(it)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(it) | TrySendError::Disconnected(it)) => drop(it),
             }
         }
     }

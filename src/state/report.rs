@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Override, Place, Standing, State, Word, operator::Said, returns::names};
+use super::{Override, Place, Standing, State, Word, carry::all_names, operator::Said};
 use crate::{
     compile::PlannedName,
     health::{Outcome, Tree, Verdict},
@@ -185,7 +185,7 @@ impl State {
     }
 
     fn names(&self) -> impl Iterator<Item = (Place, &PlannedName)> {
-        names(self.plan())
+        all_names(&self.plan().zones)
     }
 
     fn endpoint(

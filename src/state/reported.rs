@@ -57,11 +57,13 @@ struct Region {
 type Pool = Vec<(u32, Vec<usize>)>;
 
 impl Reported {
-    /// Goes over to other files. What is known of what stays is kept.
-    pub(super) fn reload(&mut self, plan: &Plan) {
+    /// Goes over to other files, in which names may have a demand. What is known of what stays is
+    /// kept.
+    pub(super) fn reload(&mut self, plan: &Plan, has_demand: bool) {
         let spec = |id: crate::ids::ProbeId| &plan.probes[id.idx()];
         let mut regions: BTreeMap<Box<str>, Region> = BTreeMap::new();
-        let names = plan.zones.iter().flat_map(|zone| &zone.steered);
+        let zones = plan.zones.iter().filter(|_| has_demand);
+        let names = zones.flat_map(|zone| &zone.steered);
         for name in names.filter(|it| it.policy.demand.is_some()) {
             for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
                 let Some(region) = &pool.region else { continue };
@@ -84,6 +86,9 @@ impl Reported {
             region.gauge = self.regions.get(name).map(|it| it.gauge).unwrap_or_default();
         }
         self.regions = regions;
+        if self.readings.is_empty() {
+            return;
+        }
         let stay: HashSet<usize> = plan.probes.iter().map(|it| Arc::as_ptr(it).addr()).collect();
         self.readings.retain(|address, _| stay.contains(address));
     }

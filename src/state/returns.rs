@@ -26,6 +26,7 @@ use std::{
 
 use super::{
     Place, Seen, Standing, Word,
+    carry::{Carried, all_names, names_in},
     decide::Conditions,
     journal::{Kind, Transition},
     operator::Said,
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{
     compile::{Plan, PlannedName},
-    ids::{SteeredId, ZoneId},
+    ids::ZoneId,
     limits::EVENTS_PER_CHANGE_MAX,
     snapshot::Steered,
     steer::{Condition, Endpoint, Policy, Pool, Ramp, Target, enough_is_up},
@@ -80,17 +81,16 @@ impl Returns {
         std::mem::take(&mut self.turns)
     }
 
-    /// Goes over from one plan to the next: by their names, pools stand where they stood.
-    pub(super) fn reload(&mut self, before: &Plan, after: &Plan) {
-        let old: HashMap<&Name, (Place, &PlannedName)> =
-            if self.standings.is_empty() && !has_ramps(after) {
-                HashMap::new()
-            } else {
-                names(before).map(|(place, name)| (&name.owner, (place, name))).collect()
-            };
-        let stood = std::mem::take(&mut self.standings);
-        let mut carried: HashSet<(Place, usize)> = HashSet::new();
-        for (place, name) in names(after).filter(|(_, it)| it.policy.has_ramp()) {
+    /// Goes over from one plan to the next: in zones that are not the same, pools stand by their names
+    /// where they stood.
+    pub(super) fn reload(&mut self, carried: &Carried, before: &Plan, after: &Plan) {
+        let stood = self.leave(carried, before);
+        let old: HashMap<&Name, (Place, &PlannedName)> = names_in(&before.zones, carried.gone())
+            .map(|(place, name)| (&name.owner, (place, name)))
+            .collect();
+        let mut kept: HashSet<(Place, usize)> = HashSet::new();
+        let fresh = names_in(&after.zones, carried.fresh());
+        for (place, name) in fresh.filter(|(_, it)| it.policy.has_ramp()) {
             let Some((old_place, old_name)) = old.get(&name.owner) else { continue };
             let standing = |pool: &Pool| {
                 let idx = old_name.policy.pools.iter().position(|it| it.name == pool.name);
@@ -98,7 +98,7 @@ impl Returns {
                     (_, None) => Standing::Full,
                     (None, Some(_)) => Standing::Out,
                     (Some(idx), Some(_)) => {
-                        carried.insert((*old_place, idx));
+                        kept.insert((*old_place, idx));
                         stood.get(old_place).map_or(Standing::Full, |it| it[idx])
                     }
                 }
@@ -110,24 +110,43 @@ impl Returns {
             let (zone, id) = place;
             let name = &before.zones[zone.idx()].steered[id.idx()];
             for (idx, pool) in name.policy.pools.iter().enumerate() {
-                if standings[idx] != Standing::Full && !carried.contains(&(place, idx)) {
+                if standings[idx] != Standing::Full && !kept.contains(&(place, idx)) {
                     self.turns.ramps.push((pool_key(&name.owner, &pool.name), Standing::Full));
                 }
             }
         }
-        let stays: HashSet<&Name> = if self.over_budget.is_empty() {
-            HashSet::new()
-        } else {
-            names(after).map(|(_, name)| &name.owner).collect()
-        };
-        self.over_budget.retain(|name, _| stays.contains(name));
+        if !self.over_budget.is_empty() {
+            let stays: HashSet<&Name> =
+                names_in(&after.zones, carried.fresh()).map(|(_, it)| &it.owner).collect();
+            let gone = old.keys().filter(|it| !stays.contains(**it));
+            gone.for_each(|it| drop(self.over_budget.remove(*it)));
+        }
+    }
+
+    /// Takes out where pools stood in zones that are not the same any more; the others are found by
+    /// their places of now.
+    fn leave(&mut self, carried: &Carried, before: &Plan) -> HashMap<Place, Arc<[Standing]>> {
+        if carried.is_in_place() {
+            let gone = names_in(&before.zones, carried.gone());
+            let taken = gone.filter_map(|(place, _)| self.standings.remove_entry(&place));
+            return taken.collect();
+        }
+        let mut stood = std::mem::take(&mut self.standings);
+        if !stood.is_empty() {
+            let now: HashMap<ZoneId, ZoneId> = carried.kept().collect();
+            stood.retain(|(zone, id), standings| {
+                let now = now.get(zone);
+                now.map(|now| self.standings.insert((*now, *id), Arc::clone(standings))).is_none()
+            });
+        }
+        stood
     }
 
     /// Goes on from where the pools of a plan stood before a restart.
     pub(super) fn restore(&mut self, rows: Vec<(String, Standing)>, plan: &Plan) {
         let mut rows: HashMap<String, Standing> = rows.into_iter().collect();
         if !rows.is_empty() {
-            for (place, name) in names(plan).filter(|(_, it)| it.policy.has_ramp()) {
+            for (place, name) in all_names(&plan.zones).filter(|(_, it)| it.policy.has_ramp()) {
                 let mut standing = |pool: &Pool| {
                     let row = pool
                         .ramp
@@ -332,17 +351,6 @@ fn share(standing: Standing) -> String {
         Standing::Out => "out".to_owned(),
         standing => format!("{} %", standing.percent()),
     }
-}
-
-/// The steered names of a plan, and where they are.
-pub(super) fn names(plan: &Plan) -> impl Iterator<Item = (Place, &PlannedName)> {
-    (0..).map(ZoneId).zip(&plan.zones).flat_map(|(zone, planned)| {
-        (0..).map(SteeredId).zip(&planned.steered).map(move |(id, name)| ((zone, id), name))
-    })
-}
-
-fn has_ramps(plan: &Plan) -> bool {
-    names(plan).any(|(_, it)| it.policy.has_ramp())
 }
 
 /// The endpoints of a policy with their conditions, one for each family.

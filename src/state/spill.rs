@@ -60,16 +60,17 @@ struct Given {
 }
 
 impl Spill {
-    /// Goes over to other files.
-    pub(super) fn reload(&mut self, plan: &Plan) {
+    /// Goes over to other files, in which names may have a demand.
+    pub(super) fn reload(&mut self, plan: &Plan, has_demand: bool) {
         self.names.clear();
-        let policies = || plan.zones.iter().flat_map(|it| &it.steered).map(|it| &it.policy);
-        let has_demand = policies().any(|it| it.demand.is_some());
-        let pools = policies().filter(|_| has_demand).flat_map(|it| &it.pools);
-        let declared = plan.regions.iter().filter(|_| has_demand);
-        let regions: BTreeSet<_> =
-            pools.filter_map(|it| it.region.as_ref()).chain(declared).collect();
-        self.regions = regions.into_iter().cloned().collect();
+        self.regions.clear();
+        if has_demand {
+            let names = plan.zones.iter().flat_map(|it| &it.steered);
+            let pools = names.flat_map(|it| &it.policy.pools);
+            let pools = pools.filter_map(|it| it.region.as_ref());
+            let regions: BTreeSet<_> = pools.chain(&plan.regions).collect();
+            self.regions = regions.into_iter().cloned().collect();
+        }
     }
 
     /// The regions, as they were poured into latest.

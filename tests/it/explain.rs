@@ -140,7 +140,6 @@ impl World {
             capacities: std::collections::HashMap::new(),
             probes: Vec::new(),
             checks: Vec::new(),
-            sources: Vec::new(),
         };
         let apex = Name::parse("example.com.", None).unwrap();
         let mut builder = Builder::new(apex.clone());

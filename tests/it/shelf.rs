@@ -71,8 +71,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn what_is_kept_is_what_a_start_would_read(steps in steps()) {
-        let mut world = World::new();
+    fn what_is_kept_is_what_a_start_would_read(includes: bool, steps in steps()) {
+        let mut world = World::new(includes);
         for step in &steps {
             world.step(step);
         }
@@ -92,18 +92,21 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    /// A file that includes another one is read anew each time, and then all are gone through.
+    fn new(includes: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("zones")).unwrap();
         let mut now = 1_000_000_000;
         write(folder.path(), "evenkeel.yaml", &server(0), &mut now);
-        write(folder.path(), "zones/m.zone", MASTER, &mut now);
+        let master =
+            if includes { format!("{MASTER}$INCLUDE inc.part\n") } else { MASTER.to_owned() };
+        write(folder.path(), "zones/m.zone", &master, &mut now);
         write(folder.path(), "zones/inc.part", &include(0), &mut now);
         for zone in 0..ZONES {
             write(folder.path(), &path(zone), &text(zone, 1).unwrap(), &mut now);
         }
         let memory = Memory::default();
-        let plan = load(folder.path(), &memory).unwrap();
+        let (plan, _) = load(folder.path(), &memory).unwrap();
         let (mut state, _) = State::begin(plan);
         state.apply(Change::WarmedUp);
         let clock = SystemTime::UNIX_EPOCH;
@@ -166,7 +169,8 @@ impl World {
     fn reload(&mut self) {
         let fresh = load(self.folder.path(), &Memory::default());
         let plan = match (load(self.folder.path(), &self.memory), fresh) {
-            (Ok(plan), Ok(fresh)) => {
+            (Ok((plan, sources)), Ok((fresh, fresh_sources))) => {
+                assert_eq!(sources, fresh_sources);
                 assert_eq!(plan.capacities, fresh.capacities);
                 assert_eq!(show_plan(&plan), show_plan(&fresh));
                 self.state.apply(Change::Reloaded(Box::new(plan)));
@@ -189,11 +193,15 @@ impl World {
     }
 }
 
-/// Reads the files as at a time when none of them is about to change.
-fn load(folder: &Path, memory: &Memory) -> Result<Plan, String> {
+/// Reads the files as at a time when none of them is about to change; says what was read, as well.
+fn load(folder: &Path, memory: &Memory) -> Result<(Plan, String), String> {
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
-    let Loaded { plan, .. } = compile::load_with(&folder.join("evenkeel.yaml"), memory, began);
-    plan.map_err(|it| it.to_text())
+    let loaded = compile::load_with(&folder.join("evenkeel.yaml"), memory, began);
+    let Loaded { plan, sources, zones } = loaded;
+    let zones = zones.iter().map(|it| (&it.path, &it.mark, it.is_plain));
+    let sources = sources.iter().map(|it| &it.path).collect::<Vec<_>>();
+    let sources = format!("{sources:?} {:?}", zones.collect::<Vec<_>>());
+    plan.map(|plan| (plan, sources)).map_err(|it| it.to_text())
 }
 
 /// Every write has a time of its own, so that it shows.
@@ -231,7 +239,6 @@ fn server(says: usize) -> String {
 const MASTER: &str = "\
 @ 60 IN SOA ns1.example.net. h.example.net. 1 2 3 4 5
 @ 60 IN NS ns1.example.net.
-$INCLUDE inc.part
 ";
 
 fn include(says: usize) -> String {
@@ -311,13 +318,13 @@ fn show_plan(plan: &Plan) -> String {
     let probes: BTreeSet<String> =
         plan.probes.iter().map(|it: &Arc<ProbeSpec>| format!("{it:?}")).collect();
     assert_eq!(probes.len(), plan.probes.len(), "each probe is there once");
-    format!("{zones}{probes:?}{:?}{:?}", plan.regions, plan.sources)
+    format!("{zones}{probes:?}{:?}", plan.regions)
 }
 
 fn same_snapshot(kept: &Snapshot, fresh: &Snapshot) {
     assert_eq!(kept.zones().len(), fresh.zones().len());
     assert_eq!(kept.basins, fresh.basins);
-    for (kept_zone, zone) in kept.zones().iter().zip(fresh.zones()) {
+    for (kept_zone, zone) in kept.zones().iter().zip(fresh.zones().iter()) {
         assert_eq!(format!("{:?}", kept_zone.zone), format!("{:?}", zone.zone));
         let mut folded = evenkeel::wire::Folded::default();
         folded.fold(zone.zone.apex().as_wire()).unwrap();
@@ -334,7 +341,7 @@ fn same_snapshot(kept: &Snapshot, fresh: &Snapshot) {
 
 #[test]
 fn what_zones_say_here_is_right_but_for_one() {
-    let mut world = World::new();
+    let mut world = World::new(false);
     for says in 1..15 {
         world.step(&Step::Zone(0, says));
         // The file that says another zone's apex stands alone.
@@ -374,6 +381,7 @@ fn a_long_zone_is_read_as_a_short_one() {
     // What has an anchor is not cut into pieces.
     let whole = load("  last: &a { A: 192.0.2.1 }\n").unwrap();
     let in_pieces = load("  last: { A: 192.0.2.1 }\n").unwrap();
+    let ((whole, _), (in_pieces, _)) = (whole, in_pieces);
     assert_eq!(show_plan(&in_pieces), show_plan(&whole));
     assert_eq!(in_pieces.probes, whole.probes);
     let wrong = load("  last: { A: 192.0.2.1 }\n  host-3: { A: x }\n").unwrap_err();

@@ -83,7 +83,6 @@ fn plan(lines: &str) -> Plan {
         capacities: HashMap::new(),
         checks: letters.iter().map(|it| it.to_string().into()).collect(),
         probes: letters.into_iter().map(spec).collect(),
-        sources: Vec::new(),
     }
 }
 

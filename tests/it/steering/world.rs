@@ -84,7 +84,6 @@ impl World {
             capacities: std::collections::HashMap::new(),
             checks: specs.iter().map(|_| "web".into()).collect(),
             probes: specs,
-            sources: Vec::new(),
         };
         let (mut state, _) = State::begin(plan);
         let snapshot = state.snapshot(clock::wall()).unwrap();
