@@ -158,7 +158,7 @@ impl Keeping {
 
     /// Takes down and keeps what happened while names were decided.
     pub(super) fn turns(&mut self, turns: Turns) {
-        let Turns { events, more_events, ramps } = turns;
+        let Turns { events, more_events, ramps, gone } = turns;
         for event in events {
             let Transition { kind, subject, from, to, why } = &event;
             tracing::info!(%subject, %from, %to, %why, "{kind}");
@@ -168,7 +168,8 @@ impl Keeping {
             tracing::info!(pools = more_events, "as many more turned with these");
         }
         if let Some(store) = &self.store {
-            store.ramps(ramps);
+            let gone = gone.into_iter().map(|key| (key, Standing::Full));
+            store.ramps(ramps.iter().map(|it| (it.key(), it.standing)).chain(gone).collect());
         }
     }
 

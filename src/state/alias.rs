@@ -1,11 +1,8 @@
 //! Names that are pools of other names: what they lead to, and who is decided anew after them.
 
-use std::{
-    cell::OnceCell,
-    collections::{HashMap, HashSet},
-};
+use std::{cell::OnceCell, collections::HashMap};
 
-use super::Place;
+use super::{ByPlace, Place, Places};
 use crate::{
     compile::Plan,
     ids::{SteeredId, ZoneId},
@@ -19,7 +16,7 @@ use crate::{
 pub(super) struct Aliases {
     to: HashMap<Name, AliasTo>,
     /// The names that have this one as a pool.
-    dependents: HashMap<Place, Vec<Place>>,
+    dependents: ByPlace<Vec<Place>>,
     /// The names that have any name as a pool.
     owners: Vec<Place>,
 }
@@ -85,7 +82,7 @@ impl Aliases {
     }
 
     /// Adds names to those that are decided anew, and whoever has them as a pool.
-    pub(super) fn mark(&self, places: &[Place], stale: &mut HashSet<Place>) {
+    pub(super) fn mark(&self, places: &[Place], stale: &mut Places) {
         let mut pending: Vec<Place> = places.to_vec();
         while let Some(place) = pending.pop() {
             if stale.insert(place) {

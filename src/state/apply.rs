@@ -4,7 +4,7 @@ mod reload;
 mod resume;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -14,7 +14,7 @@ use reload::Tally;
 pub use resume::Learned;
 
 use super::{
-    Overrides, Place, Standing,
+    Overrides, Place, Places, Standing,
     alias::Aliases,
     carry::Carried,
     decide::Decider,
@@ -138,7 +138,7 @@ pub struct State {
     /// Where pools that were down stand, and what stays in that is down.
     pub(super) returns: Returns,
     /// Names that an operator means by their names: these are decided by themselves.
-    pub(super) apart: HashSet<Place>,
+    pub(super) apart: Places,
     /// How many names were decided by themselves for the latest snapshot.
     pub(super) n_decided: usize,
     /// By owner: what a name whose `all_down` is `last_good` gave latest.
@@ -155,14 +155,14 @@ pub(super) enum Stale {
     All,
     /// It was made from other files, of which some are as they were; of these, the conditions of
     /// these names changed.
-    Zones(Carried, HashSet<Place>),
+    Zones(Carried, Places),
     /// The conditions of these names changed.
-    Names(HashSet<Place>),
+    Names(Places),
 }
 
 impl Stale {
     /// The names to which those are added that are decided anew; none: all are.
-    pub(super) fn names(&mut self) -> Option<&mut HashSet<Place>> {
+    pub(super) fn names(&mut self) -> Option<&mut Places> {
         match self {
             Self::All => None,
             Self::Zones(_, names) | Self::Names(names) => Some(names),
@@ -203,7 +203,7 @@ impl State {
             reported: Reported::default(),
             overrides: Overrides::default(),
             likes: None,
-            apart: HashSet::new(),
+            apart: Places::default(),
             n_decided: 0,
             returns: Returns::default(),
             good: HashMap::new(),

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Place, alias::Aliases};
+use super::{ByPlace, Place, Places, alias::Aliases};
 use crate::{
     compile::{PlannedName, PlannedZone},
     ids::{SteeredId, ZoneId},
@@ -141,9 +141,9 @@ impl Carried {
         &self,
         zones: &[Arc<PlannedZone>],
         aliases: &Aliases,
-        stale_before: &HashSet<Place>,
+        stale_before: &Places,
         pours_anew: bool,
-    ) -> HashSet<Place> {
+    ) -> Places {
         let mut places = aliases.owners().to_vec();
         places.extend(names_in(zones, &self.fresh).map(|(place, _)| place));
         // What is known of probes may have changed since the latest snapshot.
@@ -159,7 +159,7 @@ impl Carried {
             let pour = all_names(zones).filter(|(_, it)| it.policy.demand.is_some());
             places.extend(pour.map(|(place, _)| place));
         }
-        let mut stale = HashSet::new();
+        let mut stale = Places::default();
         aliases.mark(&places, &mut stale);
         stale
     }
@@ -175,7 +175,7 @@ impl Carried {
         &self,
         plan: &[Arc<PlannedZone>],
         latest: &Snapshot,
-        fresh: &HashMap<Place, Arc<Steered>>,
+        fresh: &ByPlace<Arc<Steered>>,
     ) -> Snapshot {
         let mut touched: HashSet<ZoneId> = fresh.keys().map(|(zone, _)| *zone).collect();
         touched.extend(&self.fresh);
@@ -195,7 +195,7 @@ impl Carried {
         id: ZoneId,
         planned: &PlannedZone,
         latest: &Snapshot,
-        fresh: &HashMap<Place, Arc<Steered>>,
+        fresh: &ByPlace<Arc<Steered>>,
     ) -> Served {
         let steered = (0..planned.steered.len()).map(|idx| {
             let place = (id, SteeredId::at(idx));

@@ -32,6 +32,7 @@ mod decide;
 mod gone;
 mod names;
 mod operator;
+mod place;
 pub mod latency;
 mod publish;
 mod spill;
@@ -45,10 +46,7 @@ pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::{Publisher, give_way};
 pub use ramp::{Seen, Standing};
 pub use report::{CheckReport, EndpointReport, RampReport, RegionReport, RegionState};
-pub use returns::Turns;
+pub use returns::{Stand, Turns};
 pub use spill::Overload;
 
-use crate::ids::{SteeredId, ZoneId};
-
-/// A steered name's place in the plan.
-type Place = (ZoneId, SteeredId);
+use place::{ByPlace, Place, Places};

@@ -9,14 +9,10 @@
 //!
 //! Not here: when a name is decided anew (`apply`), and how (`decide`).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use super::{
-    Place, State,
+    ByPlace, Place, Places, State,
     alias::{AliasTo, has_alias},
     apply::Stale,
     carry::Carried,
@@ -40,7 +36,7 @@ struct Fresh {
     now: SystemTime,
     /// What of the latest snapshot stays, where zones changed.
     carried: Option<Carried>,
-    names: HashMap<Place, Arc<Steered>>,
+    names: ByPlace<Arc<Steered>>,
     /// By the number that like names have in common, and where their pools stood.
     likes: HashMap<(u32, Standings), Decided>,
     /// How many names were decided by themselves.
@@ -58,7 +54,7 @@ struct Decided {
 impl State {
     /// The snapshot that follows the latest, if anything in it differs.
     pub fn snapshot(&mut self, now: SystemTime) -> Option<Snapshot> {
-        let stale = std::mem::replace(&mut self.stale, Stale::Names(HashSet::new()));
+        let stale = std::mem::replace(&mut self.stale, Stale::Names(Places::default()));
         let is_many = match &stale {
             Stale::All => true,
             Stale::Zones(_, names) | Stale::Names(names) => LIKES_NAMES_MIN <= names.len(),
@@ -66,7 +62,7 @@ impl State {
         if is_many && self.likes.is_none() {
             self.likes = Some(likes(&self.plan));
         }
-        let (names, likes) = (HashMap::new(), HashMap::new());
+        let (names, likes) = (ByPlace::default(), HashMap::new());
         let mut fresh = Fresh { now, carried: None, names, likes, n_decided: 0 };
         let mut next = match stale {
             Stale::All => {
@@ -146,12 +142,7 @@ impl State {
 
     /// What a name gives under the conditions of now; the names that it leads to are decided first.
     /// Those that are not `stale` give what they gave; none: all are.
-    fn decide(
-        &mut self,
-        place: Place,
-        stale: Option<&HashSet<Place>>,
-        fresh: &mut Fresh,
-    ) -> Arc<Steered> {
+    fn decide(&mut self, place: Place, stale: Option<&Places>, fresh: &mut Fresh) -> Arc<Steered> {
         if let Some(steered) = fresh.names.get(&place) {
             return Arc::clone(steered);
         }
@@ -186,9 +177,9 @@ impl State {
     /// Takes down what was decided of a name, be it for another like it.
     fn take_down(&mut self, place: Place, decided: Decided, fresh: &mut Fresh) -> Arc<Steered> {
         let Decided { steered, standings } = decided;
-        let name = &self.plan.zones[place.0.idx()].steered[place.1.idx()];
-        self.returns.stand(place, name, standings, fresh.now);
-        self.returns.keep_in(name, &steered);
+        let zone = &self.plan.zones[place.0.idx()];
+        self.returns.stand(place, zone, standings, fresh.now);
+        self.returns.keep_in(&zone.steered[place.1.idx()], &steered);
         fresh.names.insert(place, Arc::clone(&steered));
         steered
     }

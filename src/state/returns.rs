@@ -25,7 +25,7 @@ use std::{
 };
 
 use super::{
-    Place, Seen, Standing, Word,
+    ByPlace, Place, Seen, Standing, Word,
     carry::{Carried, all_names, names_in},
     decide::Conditions,
     journal::{Kind, Transition},
@@ -33,8 +33,8 @@ use super::{
     store::pool_key,
 };
 use crate::{
-    compile::{Plan, PlannedName},
-    ids::ZoneId,
+    compile::{Plan, PlannedName, PlannedZone},
+    ids::{SteeredId, ZoneId},
     limits::EVENTS_PER_CHANGE_MAX,
     snapshot::Steered,
     steer::{Condition, Endpoint, Policy, Pool, Ramp, Target, enough_is_up},
@@ -51,14 +51,36 @@ pub struct Turns {
     pub events: Vec<Transition>,
     /// Of how many more the same could be told.
     pub more_events: usize,
-    /// Where pools stand now, by [`pool_key`].
-    pub ramps: Vec<(String, Standing)>,
+    /// Where pools stand now.
+    pub ramps: Vec<Stand>,
+    /// The [`pool_key`]s of pools that there are no more.
+    pub gone: Vec<String>,
+}
+
+/// Where a pool stands now.
+#[derive(Debug, Clone)]
+pub struct Stand {
+    zone: Arc<PlannedZone>,
+    name: SteeredId,
+    pool: usize,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+impl Stand {
+    /// How the pool is called among the ramps. It is made when it is needed: a verdict may have a
+    /// hundred thousand pools return, and clients do not wait for what they are called.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let PlannedName { owner, policy, .. } = &self.zone.steered[self.name.idx()];
+        pool_key(owner, &policy.pools[self.pool].name)
+    }
 }
 
 /// Where pools stand, and what stays in that is down.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
-    standings: HashMap<Place, Arc<[Standing]>>,
+    standings: ByPlace<Arc<[Standing]>>,
     /// By owner: pools and endpoints over budget.
     over_budget: HashMap<Name, Vec<(Box<str>, Target)>>,
     turns: Turns,
@@ -107,11 +129,11 @@ impl Returns {
             self.set(place, remembered(standings));
         }
         for (place, standings) in stood {
-            let (zone, id) = place;
-            let name = &before.zones[zone.idx()].steered[id.idx()];
-            for (idx, pool) in name.policy.pools.iter().enumerate() {
-                if standings[idx] != Standing::Full && !kept.contains(&(place, idx)) {
-                    self.turns.ramps.push((pool_key(&name.owner, &pool.name), Standing::Full));
+            let (zone, name) = (&before.zones[place.0.idx()], place.1);
+            for (pool, standing) in standings.iter().enumerate() {
+                if *standing != Standing::Full && !kept.contains(&(place, pool)) {
+                    let (zone, standing) = (Arc::clone(zone), Standing::Full);
+                    self.turns.ramps.push(Stand { zone, name, pool, standing });
                 }
             }
         }
@@ -125,7 +147,7 @@ impl Returns {
 
     /// Takes out where pools stood in zones that are not the same any more; the others are found by
     /// their places of now.
-    fn leave(&mut self, carried: &Carried, before: &Plan) -> HashMap<Place, Arc<[Standing]>> {
+    fn leave(&mut self, carried: &Carried, before: &Plan) -> ByPlace<Arc<[Standing]>> {
         if carried.is_in_place() {
             let gone = names_in(&before.zones, carried.gone());
             let taken = gone.filter_map(|(place, _)| self.standings.remove_entry(&place));
@@ -159,7 +181,7 @@ impl Returns {
             }
         }
         // There is no such pool any more, or it has no ramp.
-        self.turns.ramps.extend(rows.into_keys().map(|key| (key, Standing::Full)));
+        self.turns.gone.extend(rows.into_keys());
     }
 
     /// Where pools stand that are not full.
@@ -188,10 +210,14 @@ impl Returns {
     pub(super) fn stand(
         &mut self,
         place: Place,
-        name: &PlannedName,
+        zone: &Arc<PlannedZone>,
         next: Standings,
         now: SystemTime,
     ) {
+        let name = &zone.steered[place.1.idx()];
+        if !name.policy.has_ramp() && self.standings.is_empty() {
+            return;
+        }
         let before = self.standings.get(&place).cloned();
         if before == next {
             return;
@@ -201,12 +227,18 @@ impl Returns {
                 |standings: &Standings| standings.as_ref().map_or(Standing::Full, |it| it[idx]);
             let (from, to) = (at(&before), at(&next));
             let (Some(ramp), true) = (&pool.ramp, from != to) else { continue };
-            let key = pool_key(&name.owner, &pool.name);
-            if let Some(why) = why(ramp, from, to, now) {
-                let (from, to) = (share(from), share(to));
-                self.tell(Transition { kind: Kind::Ramp, subject: key.clone(), from, to, why });
+            let (zone, name, standing) = (Arc::clone(zone), place.1, to);
+            let stand = Stand { zone, name, pool: idx, standing };
+            if is_told(from, to) {
+                self.tell(|| Transition {
+                    kind: Kind::Ramp,
+                    subject: stand.key(),
+                    from: share(from),
+                    to: share(to),
+                    why: why(ramp, from, to, now),
+                });
             }
-            self.turns.ramps.push((key, to));
+            self.turns.ramps.push(stand);
         }
         self.set(place, next);
     }
@@ -231,7 +263,7 @@ impl Returns {
         let subject =
             |(pool, target): &(Box<str>, Target)| format!("{}/{pool}/{target}", name.owner);
         for it in now.iter().filter(|it| !before.contains(it)) {
-            self.tell(Transition {
+            self.tell(|| Transition {
                 kind: Kind::OverBudget,
                 subject: subject(it),
                 from: "down".to_owned(),
@@ -247,7 +279,7 @@ impl Returns {
                 Some(true) => ("up", "it is up again"),
                 None => ("gone", "a reload took it away"),
             };
-            self.tell(Transition {
+            self.tell(|| Transition {
                 kind: Kind::OverBudget,
                 subject: subject(it),
                 from: "over budget".to_owned(),
@@ -267,9 +299,9 @@ impl Returns {
         }
     }
 
-    fn tell(&mut self, event: Transition) {
+    fn tell(&mut self, event: impl FnOnce() -> Transition) {
         if self.turns.events.len() < EVENTS_PER_CHANGE_MAX {
-            self.turns.events.push(event);
+            self.turns.events.push(event());
         } else {
             self.turns.more_events += 1;
         }
@@ -324,25 +356,31 @@ fn remembered(standings: Vec<Standing>) -> Standings {
     (!is_full).then(|| standings.into())
 }
 
-/// Why a share changed; none: it did not, or the verdict says it all.
-fn why(ramp: &Ramp, from: Standing, to: Standing, now: SystemTime) -> Option<String> {
+/// Whether a share changed, and the verdict does not say it all.
+fn is_told(from: Standing, to: Standing) -> bool {
+    match (from, to) {
+        (Standing::Full | Standing::Out, Standing::Full | Standing::Out) => false,
+        (Standing::Out, _) | (_, Standing::Out | Standing::Full) => true,
+        (from, to) => from.percent() != to.percent(),
+    }
+}
+
+/// Why a share changed.
+fn why(ramp: &Ramp, from: Standing, to: Standing, now: SystemTime) -> String {
     let count = ramp.steps.len();
     let lasted = ramp.every.as_secs_f64();
     match (from, to) {
-        (Standing::Full | Standing::Out, Standing::Full | Standing::Out) => None,
-        (_, Standing::Out) => Some("the pool is down again, and starts over".to_owned()),
+        (_, Standing::Out) => "the pool is down again, and starts over".to_owned(),
         (Standing::Out, to) => {
-            Some(format!("the pool is up: step {} of {count}", ramp.step(to.percent())))
+            format!("the pool is up: step {} of {count}", ramp.step(to.percent()))
         }
         (Standing::Step(_, since), Standing::Full) if since + ramp.every <= now => {
-            Some(format!("nothing failed for {lasted} s, and it was the last step"))
+            format!("nothing failed for {lasted} s, and it was the last step")
         }
-        (_, Standing::Full) => Some("an operator says that the pool is up".to_owned()),
-        (from, to) if from.percent() == to.percent() => None,
-        (_, to) => Some(format!(
-            "nothing failed for {lasted} s: step {} of {count}",
-            ramp.step(to.percent())
-        )),
+        (_, Standing::Full) => "an operator says that the pool is up".to_owned(),
+        (_, to) => {
+            format!("nothing failed for {lasted} s: step {} of {count}", ramp.step(to.percent()))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Overrides, Place, State, decide::Decider, reported::Reported};
+use super::{ByPlace, Overrides, Place, State, decide::Decider, reported::Reported};
 use crate::{
     compile::Plan,
     snapshot::Steered,
@@ -97,7 +97,7 @@ impl Spill {
     /// are the former before, and both after.
     pub(super) fn over(
         &mut self,
-        names: &mut HashMap<Place, Arc<Steered>>,
+        names: &mut ByPlace<Arc<Steered>>,
         plan: &Plan,
         (overrides, reported): (&Overrides, &Reported),
         decider: &mut Decider,
@@ -117,7 +117,7 @@ impl Spill {
     }
 
     /// Takes names that were decided anew. Those that give what they gave before spill as before.
-    fn take(&mut self, names: &mut HashMap<Place, Arc<Steered>>) -> bool {
+    fn take(&mut self, names: &mut ByPlace<Arc<Steered>>) -> bool {
         let mut has_changed = false;
         // Many names may be the same.
         let mut compared: HashMap<(usize, usize), bool> = HashMap::new();
@@ -142,7 +142,7 @@ impl Spill {
 
     fn pour(
         &mut self,
-        names: &mut HashMap<Place, Arc<Steered>>,
+        names: &mut ByPlace<Arc<Steered>>,
         mut basins: Vec<Basin>,
         decider: &mut Decider,
     ) {

@@ -97,7 +97,9 @@ impl World {
 
     /// What was told, a line each, and the rows that were to be kept.
     fn told(&mut self) -> (Vec<String>, Vec<(String, Standing)>) {
-        let Turns { events, more_events, ramps } = self.state.take_turns();
+        let Turns { events, more_events, ramps, gone } = self.state.take_turns();
+        let ramps = ramps.iter().map(|it| (it.key(), it.standing));
+        let ramps = ramps.chain(gone.into_iter().map(|key| (key, Standing::Full))).collect();
         assert_eq!(more_events, 0);
         let line = |it: &crate::state::journal::Transition| {
             format!("{} {}: {} to {}", it.kind, it.subject, it.from, it.to)
