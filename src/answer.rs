@@ -17,7 +17,8 @@
 //! # Invariants
 //!
 //! - Synchronous, total and pure: no clock, no I/O, no locks, no `Result`. What the answer depends
-//!   on is in the arguments; what can go wrong is a response code.
+//!   on is in the arguments; what can go wrong is a response code. What was drawn is counted, and no
+//!   answer depends on a count.
 //! - All branching is here. The functions it calls do one thing and do not decide.
 //!
 //! Not here: who is answered at all (`serve::engine`), where a name falls (`zone::find`), what a
@@ -26,12 +27,14 @@
 use std::net::IpAddr;
 
 use crate::{
+    counters::{Cell, Counters, PLACE_SAMPLE},
     dice::Roll,
     explain,
     geo::Prefix,
     limits::{ALIAS_DEPTH_MAX, CHAIN_LEN_MAX, NAME_LEN_MAX},
     snapshot::{Lead, Served, Snapshot, Steered},
-    steer::{Candidate, Candidates, Outcome, PoolSet, Seat},
+    steer::{Candidate, Candidates, Footing, Outcome, PoolSet, Seat},
+    tally::NameCells,
     wire::{
         Ede, Family, Folded, Query, Rcode, Reply, Rtype, Section,
         query::CLASS_IN,
@@ -50,6 +53,7 @@ pub fn answer(
     query: &Query<'_>,
     client: IpAddr,
     roll: Roll,
+    counters: &Counters,
     reply: &mut Reply<'_>,
 ) -> Rcode {
     if let Some(rcode) = refuse(query, reply) {
@@ -59,13 +63,15 @@ pub fn answer(
         reply.set_ede(Ede::NOT_AUTHORITATIVE);
         return Rcode::REFUSED;
     };
+    counters.add(served.cells.zone());
     if query.qtype == Rtype::TXT
         && let Some(rcode) = put_explanation(served, snapshot, query, client, reply)
     {
         return rcode;
     }
     let at = Spot { served, name: query.name, place: Place::QUESTION };
-    let mut asking = Asking { snapshot, query, client, redirects: None, aliases: 0, roll };
+    let mut asking =
+        Asking { snapshot, query, client, counters, redirects: None, aliases: 0, roll };
     match follow(&at, &mut asking, reply) {
         Step::Done(rcode) => rcode,
         Step::Next(target) => chase(&mut asking, target, reply),
@@ -134,6 +140,7 @@ struct Asking<'a> {
     snapshot: &'a Snapshot,
     query: &'a Query<'a>,
     client: IpAddr,
+    counters: &'a Counters,
     /// Owners of the DNAMEs that were put.
     redirects: Option<Hashes>,
     /// How deep in aliases of pools it is.
@@ -228,7 +235,8 @@ fn follow<'s>(at: &Spot<'s, '_>, asking: &mut Asking<'s>, reply: &mut Reply<'_>)
             Step::Done(Rcode::NOERROR)
         }
         Found::Steered(id, family) => {
-            put_steered(&at.served.steered[id.idx()], family, at, u32::MAX, asking, reply)
+            let steered = (&*at.served.steered[id.idx()], at.served.cells.name(id));
+            put_steered(steered, family, at, u32::MAX, asking, reply)
         }
         Found::Alias(set) => {
             let target = reply.put(Section::Answer, at.place, &set, at.apex(reply).place);
@@ -290,7 +298,7 @@ impl<'s> Spot<'s, '_> {
 /// at most.
 #[inline(always)]
 fn put_steered<'s>(
-    steered: &'s Steered,
+    (steered, cells): (&'s Steered, NameCells),
     family: Family,
     at: &Spot<'s, '_>,
     ttl_max: u32,
@@ -300,20 +308,51 @@ fn put_steered<'s>(
     let now = steered.family(family).expect("the zone knows the name's families");
     let seat = Seat::of(&asking.snapshot.geo, subnet(asking.query), asking.client);
     let (decision, scope_len) = now.outlook.look(seat.address);
-    reply.narrow_scope(if seat.is_subnet { scope_len } else { 0 });
+    if asking.roll.is_one_in(PLACE_SAMPLE) {
+        count_place(asking, seat.address);
+    }
+    if seat.is_subnet {
+        asking.counters.subnet_used();
+        reply.narrow_scope(scope_len);
+    }
     let candidates = match &decision.outcome {
         Outcome::Draw(candidates) => candidates,
-        other => return put_nothing(other, at, ttl_max, reply),
+        other => {
+            let step = put_nothing(other, at, ttl_max, reply);
+            if reply.ede().is_some() {
+                asking.counters.add(cells.refused());
+            }
+            return step;
+        }
     };
+    if decision.footing != Footing::Healthy {
+        count_footing(decision.footing, cells, asking.counters);
+    }
     if candidates.sticky && seat.is_subnet {
         reply.narrow_scope(seat.sticky_len);
     }
     let pool = candidates.draw(seat.network, &mut asking.roll);
     let from = (candidates, seat.network);
     if pool.is_alias {
-        return put_aliases(pool, from, family, at, ttl_max, asking, reply);
+        return put_aliases(pool, from, (family, cells), at, ttl_max, asking, reply);
     }
+    asking.counters.add(cells.pool(pool.pool));
     put_members(pool, from, family, at, ttl_max, asking, reply)
+}
+
+/// Counts where the client is.
+#[cold]
+fn count_place(asking: &Asking<'_>, address: IpAddr) {
+    // A client who is given what another name gives asked once.
+    if asking.aliases == 0 {
+        asking.counters.place(asking.snapshot.geo.locate(address).place.country);
+    }
+}
+
+/// Counts that an answer rests on something else than what is up.
+#[cold]
+fn count_footing(footing: Footing, cells: NameCells, counters: &Counters) {
+    counters.add(cells.footing(footing).unwrap_or(Cell::NONE));
 }
 
 /// Puts that there is nothing to draw from, and why.
@@ -359,7 +398,7 @@ fn put_members(
 fn put_aliases<'s>(
     mut pool: &'s Candidate,
     (candidates, network): (&'s Candidates, u64),
-    family: Family,
+    (family, cells): (Family, NameCells),
     at: &Spot<'s, '_>,
     ttl_max: u32,
     asking: &mut Asking<'s>,
@@ -368,16 +407,19 @@ fn put_aliases<'s>(
     let mut tried = PoolSet::default();
     loop {
         if !pool.is_alias {
+            asking.counters.add(cells.pool(pool.pool));
             return put_members(pool, (candidates, network), family, at, ttl_max, asking, reply);
         }
         let alias = &pool.members[0];
         let ttl = alias.ttl.min(ttl_max);
         let step = put_alias(&alias.rdata, family, at, ttl, asking, reply);
         if reply.ede() != Some(Ede::NO_REACHABLE_AUTHORITY) {
+            asking.counters.add(cells.pool(pool.pool));
             return step;
         }
         tried.insert(usize::from(pool.pool));
         let Some(next) = candidates.draw_but(&tried, network, &mut asking.roll) else {
+            asking.counters.add(cells.refused());
             return step;
         };
         // Nothing but this was said yet.
@@ -402,9 +444,9 @@ fn put_alias<'s>(
             reply.put(Section::Answer, at.place, &set, at.apex(reply).place);
             Step::Done(Rcode::NOERROR)
         }
-        Lead::Steered(steered) if asking.aliases < ALIAS_DEPTH_MAX => {
+        Lead::Steered(steered, cells) if asking.aliases < ALIAS_DEPTH_MAX => {
             asking.aliases += 1;
-            let step = put_steered(steered, family, at, ttl_max, asking, reply);
+            let step = put_steered((steered, cells), family, at, ttl_max, asking, reply);
             asking.aliases -= 1;
             step
         }

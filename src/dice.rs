@@ -46,6 +46,13 @@ impl Roll {
         bits ^ (bits >> 31)
     }
 
+    /// Whether this roll, of which nothing was drawn yet, is one of so many. That says nothing of what
+    /// will be drawn, and costs a comparison.
+    #[must_use]
+    pub fn is_one_in(&self, many: u64) -> bool {
+        self.0 < u64::MAX / many
+    }
+
     /// The next number in `0..len`, each with the same probability but for `len` / 2^64 (Lemire's
     /// multiply and shift), which no sum of weights makes measurable.
     pub fn below(&mut self, len: u64) -> u64 {

@@ -34,14 +34,16 @@ pub mod zone;
 pub mod geo;
 // Which endpoint a client gets, and why.
 pub mod steer;
+// What a packet thread counts, and how the sums are read.
+pub mod counters;
+// Where what happens in a zone is counted, and what it comes to.
+pub mod tally;
 // Everything an answer depends on, frozen.
 pub mod snapshot;
 // The stages in sentences: why a client gets what it gets.
 pub mod explain;
 // From a question and a snapshot to a reply: all the branching.
 pub mod answer;
-// What a packet thread counts, and how the sums are read.
-pub mod counters;
 // Sockets: batches of packets in and out, connections, and who is answered at all.
 pub mod serve;
 

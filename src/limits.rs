@@ -146,6 +146,15 @@ pub const LATENCY_HALF_LIFE_MIN: Duration = Duration::from_secs(1);
 /// The shortest `every` of a check: what is probed more often is a load and not a check.
 pub const CHECK_EVERY_MIN: Duration = Duration::from_millis(100);
 
+// ---- Counters ----
+
+/// Cells of a page: of what is counted by zone, name and pool, so many are made at a time.
+pub const CELL_PAGE_LEN: usize = 4096;
+
+/// Pages of a thread: sixteen million cells, enough for more zones and names than a machine's memory
+/// holds. What has no cell is answered and not counted.
+pub const CELL_PAGES_MAX: usize = 4096;
+
 // ---- UDP ----
 
 /// Packets taken from a socket, and handed back to it, with one system call.

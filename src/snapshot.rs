@@ -14,9 +14,11 @@ use std::{ops::Index, sync::Arc};
 use hashbrown::HashTable;
 
 use crate::{
+    counters::{Before, Registry},
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
     steer::{Basin, Branch, Condition, Measured, Outlook, Policy, Stream, View},
+    tally::{NameCells, ZoneCells, ZoneTally},
     wire::{Family, Folded, Rtype, name, reply::RecordSet},
     zone::{Found, Zone},
 };
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub measured: Arc<Measured>,
     /// Whose questions for `explain.<name> TXT` are answered.
     pub explain_from: Arc<[Prefix]>,
+    /// How many cells `zones` count in.
+    pub n_cells: u32,
     /// What regions can take and are given, in the order of their names; empty: no name has a demand.
     pub basins: Arc<[Basin]>,
     apexes: Arc<Apexes>,
@@ -65,6 +69,8 @@ pub struct Served {
     pub zone: Arc<Zone>,
     /// Indexed by [`SteeredId`].
     pub steered: Arc<[Arc<Steered>]>,
+    /// Where what happens in it is counted.
+    pub cells: Arc<ZoneCells>,
 }
 
 /// One steered name: what it gives now, and what that was decided from.
@@ -94,8 +100,8 @@ pub struct FamilyNow {
 /// What the alias of a pool leads to.
 #[derive(Debug, Clone, Copy)]
 pub enum Lead<'s> {
-    /// Another steered name.
-    Steered(&'s Arc<Steered>),
+    /// Another steered name, and where what it gives is counted.
+    Steered(&'s Arc<Steered>, NameCells),
     /// The records of a fixed one.
     Fixed(RecordSet<'s>),
     /// Nothing of the family.
@@ -119,6 +125,7 @@ impl Snapshot {
             geo: Arc::new(Geo::nowhere()),
             measured: Arc::default(),
             explain_from: Arc::default(),
+            n_cells: 0,
             basins: Arc::default(),
             apexes: Arc::new(Apexes::of(&zones)),
             zones,
@@ -161,7 +168,7 @@ impl Snapshot {
         match served.zone.find(&folded, family.rtype()) {
             Found::Data(set, _) => Lead::Fixed(set),
             Found::Steered(id, found) if found == family => {
-                Lead::Steered(&served.steered[id.idx()])
+                Lead::Steered(&served.steered[id.idx()], served.cells.name(id))
             }
             _ => Lead::Nothing,
         }
@@ -212,6 +219,24 @@ impl Snapshot {
             next.apexes = Arc::new(Apexes::of(&next.zones));
         }
         next
+    }
+
+    /// What was counted of the zones, here and in the process before, one after the other.
+    pub fn tallies<'s>(&'s self, registry: &'s Registry) -> impl Iterator<Item = ZoneTally<'s>> {
+        let before = registry.before();
+        self.zones.iter().map(move |it| it.tally(registry, &before))
+    }
+
+    /// All that was counted, by names, for another process.
+    #[must_use]
+    pub fn counted(&self, registry: &Registry) -> Before {
+        let mut counted = registry.before();
+        let before = counted.clone();
+        counted.totals = registry.totals();
+        for served in self.zones.iter() {
+            served.tally(registry, &before).put_into(&mut counted, |id| served.pools(id));
+        }
+        counted
     }
 
     /// The zones, indexed by [`ZoneId`].
@@ -279,6 +304,20 @@ impl From<Vec<Served>> for Zones {
         let mut zones = zones.into_iter();
         let chunk = |_| zones.by_ref().take(CHUNK_LEN).collect();
         Self { chunks: (0..len.div_ceil(CHUNK_LEN)).map(chunk).collect(), len }
+    }
+}
+
+impl Served {
+    /// What was counted of it, here and in the process before.
+    #[must_use]
+    pub fn tally(&self, registry: &Registry, before: &Before) -> ZoneTally<'_> {
+        self.cells.tally(self.zone.apex(), |id| self.pools(id), registry, before)
+    }
+
+    /// The names of the pools of a steered name, in the order of its policy.
+    #[must_use]
+    pub fn pools(&self, id: SteeredId) -> Vec<&str> {
+        self.steered[id.idx()].policy.pools.iter().map(|it| &*it.name).collect()
     }
 }
 

@@ -182,7 +182,8 @@ async fn live(
     let past = std::mem::take(&mut inherited.past);
     let prober = Prober::start_alone(execute, news_in, past).map_err(no_threads)?;
     let serving = sockets.serve(&publisher.current(), TcpLimits::default()).map_err(no_threads)?;
-    serving.registry().go_on_from(inherited.totals());
+    serving.registry().go_on_from(inherited.counted());
+    state.count_in(serving.registry().clone());
     let (serving, before) = match host {
         Some(host) => succeed(host, serving, &taken)?,
         None => (serving, None),

@@ -311,7 +311,7 @@ impl Teller<'_> {
 
     fn nested(&mut self, name: &[u8], family: Family, depth: usize) -> Nested {
         match self.snapshot.lead(name, family) {
-            Lead::Steered(steered) if depth < ALIAS_DEPTH_MAX => {
+            Lead::Steered(steered, _) if depth < ALIAS_DEPTH_MAX => {
                 let name = Name::from_wire(name).expect("an alias is a valid name");
                 Nested::Steered(Box::new(self.tell(steered, &name, family, depth + 1)))
             }

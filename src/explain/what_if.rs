@@ -138,7 +138,9 @@ impl<'s> WhatIf<'s> {
         for (endpoint, condition) in pool.endpoints.iter().zip(conditions) {
             let is_up = match &endpoint.target {
                 Target::Alias(name) => match self.snapshot.lead(name.as_wire(), family) {
-                    Lead::Steered(target) => has_healthy(&self.steered(target, depth + 1), family),
+                    Lead::Steered(target, _) => {
+                        has_healthy(&self.steered(target, depth + 1), family)
+                    }
                     _ => true,
                 },
                 _ => true,

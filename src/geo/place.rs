@@ -17,6 +17,23 @@ impl Country {
     pub fn as_str(&self) -> &str {
         text(&self.0)
     }
+
+    /// How many countries two letters could tell apart.
+    pub const NUMBERS: usize = 26 * 26;
+
+    /// The number of it, below [`NUMBERS`](Self::NUMBERS).
+    #[must_use]
+    pub fn number(self) -> usize {
+        let [first, second] = self.0.map(|letter| usize::from(letter - b'A'));
+        26 * first + second
+    }
+
+    /// The country with a number; none: there is no such number.
+    #[must_use]
+    pub fn of_number(number: usize) -> Option<Self> {
+        let letter = |place: usize| b'A' + u8::try_from(place).expect("one of 26");
+        (number < Self::NUMBERS).then(|| Self([letter(number / 26), letter(number % 26)]))
+    }
 }
 
 impl FromStr for Country {

@@ -28,7 +28,7 @@ use crate::{
     dice::Dice,
     limits::{PANIC_LOG_EVERY, TCP_MESSAGE_LEN_MAX, UDP_REPLY_LEN_MAX, UDP_REPLY_LEN_MIN},
     snapshot::Snapshot,
-    wire::{Folded, Query, Refusal, Reply, Transport, query, reply},
+    wire::{Folded, Query, Refusal, Reply, Transport, query, query::HEADER_LEN, reply},
 };
 
 /// Who asks, and how.
@@ -92,6 +92,7 @@ impl Engine {
         frames: &mut impl Frames,
         counters: &Counters,
     ) {
+        counters.reach(snapshot.n_cells);
         loop {
             let all = isolate(|| {
                 while let Some(frame) = frames.next() {
@@ -104,8 +105,8 @@ impl Engine {
             if all.is_some() {
                 return;
             }
-            counters.panic();
             let (question, client) = frames.last();
+            counters.panic(client.transport);
             self.log_panic(question, client);
         }
     }
@@ -129,26 +130,33 @@ impl Engine {
     #[inline(always)]
     fn respond_to(&mut self, snapshot: &Snapshot, frame: Frame<'_>, counters: &Counters) -> usize {
         let Frame { question, client, reply: buffer } = frame;
-        counters.question(client.transport);
+        let transport = client.transport;
         // Looked at where it is: it is too much to be moved.
         let parsed = query::parse(question, &mut self.name);
         let query = match &parsed {
             Ok(query) => query,
             Err(Refusal::Ignore) => {
-                counters.ignored();
+                counters.ignored(transport, question.len() < HEADER_LEN);
                 return 0;
             }
             Err(Refusal::Reply(rcode)) => {
-                counters.reply(*rcode, false);
+                counters.reply(transport, None, *rcode);
                 return reply::bare(question, *rcode, buffer);
             }
         };
-        let mut reply = Reply::new(buffer, reply_len_max(query, client.transport), query);
-        let rcode = answer(snapshot, query, client.address, self.dice.roll(), &mut reply);
-        let truncated = reply.is_truncated();
-        let reply_len = reply.finish(rcode, query);
-        counters.reply(rcode, truncated);
-        reply_len
+        let mut reply = Reply::new(buffer, reply_len_max(query, transport), query);
+        let roll = self.dice.roll();
+        let rcode = answer(snapshot, query, client.address, roll, counters, &mut reply);
+        counters.reply(transport, Some(query.qtype), rcode);
+        if let Some(edns) = &query.edns
+            && edns.subnet.is_some()
+        {
+            counters.subnet_sent();
+        }
+        if reply.is_truncated() {
+            counters.truncated();
+        }
+        reply.finish(rcode, query)
     }
 
     /// Says which question it was, so that it can be asked again; not more often than the log can

@@ -10,7 +10,8 @@
 //!
 //! # Invariants
 //!
-//! - Between receiving and sending a batch: no allocation, lock, `async`, `dyn` or system call.
+//! - Between receiving and sending a batch: no allocation, lock, `async`, `dyn` or system call, but that
+//!   a batch now and then is timed, and that room for counts is made when a snapshot needs more.
 //! - The snapshot is taken once per batch, and let go of within `UDP_WAIT_MAX` of its replacement,
 //!   be there packets or not.
 //! - With `busy_poll`, a thread that had packets does not sleep until there were none for so long.
@@ -86,7 +87,7 @@ impl Driver {
         // The batch, the engine and the cache are made anew after a panic; what they were doing is
         // gone with them, and the socket and the counters are good between any two calls.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
-            self.counters.panic();
+            self.counters.panic(Transport::Udp);
             tracing::error!("a packet thread lost a batch to a bug");
         }
     }
@@ -164,11 +165,14 @@ impl Driver {
                 return 0;
             }
         };
-        self.counters.batch();
+        let began = self.counters.batch().then(clock::now);
         engine.respond_all(snapshot, &mut Received { batch, next: 0, count }, &self.counters);
         let failures = batch.send(self.socket.as_fd());
         if 0 < failures {
             self.counters.send_failures(failures);
+        }
+        if let Some(began) = began {
+            self.counters.took(clock::now().saturating_duration_since(began), count);
         }
         count
     }
@@ -196,6 +200,7 @@ struct Received<'b> {
 }
 
 impl Received<'_> {
+    #[inline(always)]
     fn frame(&mut self, idx: usize) -> Frame<'_> {
         let slot = self.batch.slot(idx);
         let client = Client { address: slot.source, transport: Transport::Udp };
@@ -207,6 +212,7 @@ impl Received<'_> {
 }
 
 impl Frames for Received<'_> {
+    #[inline(always)]
     fn next(&mut self) -> Option<Frame<'_>> {
         let idx = self.next;
         self.next += 1;
@@ -218,6 +224,7 @@ impl Frames for Received<'_> {
         (question, client)
     }
 
+    #[inline(always)]
     fn take(&mut self, reply_len: usize) {
         self.batch.queue(self.next - 1, reply_len);
     }

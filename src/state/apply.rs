@@ -16,6 +16,7 @@ pub use resume::Learned;
 use super::{
     Overrides, Place, Places, Standing,
     alias::Aliases,
+    book::Book,
     carry::Carried,
     decide::Decider,
     latency::{Latencies, Refusal, Sample, kept},
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     compile::{Plan, PlannedName},
+    counters::Registry,
     health::{self, Blinded, ProbeSpec, Report, Sight, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
     limits::EVENTS_PER_CHANGE_MAX,
@@ -104,6 +106,8 @@ pub(super) struct LatestOutcome {
 #[derive(Debug)]
 pub struct State {
     pub(super) plan: Plan,
+    /// Who counts where.
+    pub(super) book: Book,
     /// What each probe of the plan says, and since when its verdict is that.
     statuses: Vec<Known>,
     /// What the latest execution of each came to, and when.
@@ -188,6 +192,7 @@ impl State {
         };
         let mut state = Self {
             plan: nothing,
+            book: Book::default(),
             statuses: Vec::new(),
             latest_outcomes: Vec::new(),
             places: HashMap::new(),
@@ -212,6 +217,11 @@ impl State {
         };
         let effects = state.apply(Change::Reloaded(Box::new(plan)));
         (state, effects)
+    }
+
+    /// Has what is new from now on begin with what is counted there.
+    pub fn count_in(&mut self, registry: Registry) {
+        self.book.read_from(registry);
     }
 
     /// Goes on from what was known before a restart, as far as `known` says so. To be called before

@@ -16,6 +16,7 @@ use crate::{
     compile::{PlannedName, PlannedZone},
     ids::{SteeredId, ZoneId},
     snapshot::{Served, Snapshot, Steered},
+    tally::ZoneCells,
 };
 
 /// The zones of a plan that are those of the plan before.
@@ -174,12 +175,13 @@ impl Carried {
     pub(super) fn snapshot(
         &self,
         plan: &[Arc<PlannedZone>],
+        cells: &[Arc<ZoneCells>],
         latest: &Snapshot,
         fresh: &ByPlace<Arc<Steered>>,
     ) -> Snapshot {
         let mut touched: HashSet<ZoneId> = fresh.keys().map(|(zone, _)| *zone).collect();
         touched.extend(&self.fresh);
-        let serve = |id: ZoneId| self.serve(id, &plan[id.idx()], latest, fresh);
+        let serve = |id: ZoneId| self.serve(id, (&plan[id.idx()], &cells[id.idx()]), latest, fresh);
         if self.is_in_place && latest.zones().len() == plan.len() {
             return latest.with_replaced(touched.into_iter().map(|id| (id, serve(id))));
         }
@@ -193,7 +195,7 @@ impl Carried {
     fn serve(
         &self,
         id: ZoneId,
-        planned: &PlannedZone,
+        (planned, cells): (&PlannedZone, &Arc<ZoneCells>),
         latest: &Snapshot,
         fresh: &ByPlace<Arc<Steered>>,
     ) -> Served {
@@ -202,7 +204,8 @@ impl Carried {
             let now = fresh.get(&place).cloned();
             now.or_else(|| self.given(latest, place)).expect("new names are decided")
         });
-        Served { zone: Arc::clone(&planned.zone), steered: steered.collect() }
+        let (zone, cells) = (Arc::clone(&planned.zone), Arc::clone(cells));
+        Served { zone, steered: steered.collect(), cells }
     }
 }
 

@@ -27,6 +27,7 @@ mod overrides;
 mod ramp;
 mod returns;
 mod alias;
+mod book;
 mod carry;
 mod decide;
 mod gone;

@@ -84,7 +84,12 @@ impl State {
                 }
                 self.spill_over(&mut fresh);
                 let carried = fresh.carried.take().expect("it was put there above");
-                let mut next = carried.snapshot(&self.plan.zones, &self.latest, &fresh.names);
+                let mut next = carried.snapshot(
+                    &self.plan.zones,
+                    self.book.zones(),
+                    &self.latest,
+                    &fresh.names,
+                );
                 next.explain_from = Arc::clone(&self.plan.settings.explain_from);
                 Some(next)
             }
@@ -103,6 +108,7 @@ impl State {
         if let Some(next) = &mut next {
             next.measured = Arc::clone(self.decider.measured());
             next.basins = Arc::clone(self.spill.basins());
+            next.n_cells = self.book.n_cells();
             self.latest = next.clone();
         }
         next
@@ -118,7 +124,8 @@ impl State {
     fn serve(&self, zone: ZoneId, fresh: &Fresh) -> Served {
         let ids = (0..self.plan.zones[zone.idx()].steered.len()).map(SteeredId::at);
         let steered = ids.map(|id| Arc::clone(&fresh.names[&(zone, id)])).collect();
-        Served { zone: Arc::clone(&self.plan.zones[zone.idx()].zone), steered }
+        let cells = Arc::clone(&self.book.zones()[zone.idx()]);
+        Served { zone: Arc::clone(&self.plan.zones[zone.idx()].zone), steered, cells }
     }
 
     /// Has what was decided spill, where regions cannot take it.

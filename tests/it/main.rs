@@ -7,6 +7,7 @@ mod blind;
 mod capacity;
 mod check;
 mod conformance;
+mod counts;
 mod deaths;
 mod demo;
 mod docs;

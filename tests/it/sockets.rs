@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use evenkeel::{
-    counters::Totals,
+    counters::{Before, Totals},
     limits::{UDP_BATCH_LEN, UDP_QUERY_LEN_MAX},
     serve::{Serving, Sockets, TcpLimits, UdpOptions},
     snapshot::{Served, Snapshot},
@@ -53,7 +53,8 @@ fn zone_with_a_large_set() -> Snapshot {
         text[0] = 255;
         builder.record(&name("www.example."), Rtype::TXT, 60, &text);
     }
-    Snapshot::new(1, vec![Served { zone: Arc::new(builder.finish()), steered: Arc::default() }])
+    let (zone, steered, cells) = (Arc::new(builder.finish()), Arc::default(), Arc::default());
+    Snapshot::new(1, vec![Served { zone, steered, cells }])
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
@@ -425,7 +426,7 @@ fn what_another_one_has_too_is_left_as_it_is() {
     let stream = moved.try_recv().expect("it was between two questions");
     assert!(moved.try_recv().is_err());
     other.arrivals().blocking_send(stream).unwrap();
-    other.registry().go_on_from(counted);
+    other.registry().go_on_from(Before { totals: counted, ..Before::default() });
     connection.write_all(&framed(&question(2))).unwrap();
     check_reply(&read_reply(&mut connection), 2, REFUSED);
     let totals = other.stop();

@@ -20,13 +20,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("dice", &[]),
     // The data plane.
     ("wire", &["limits"]),
-    ("counters", &["limits", "wire"]),
     ("zone", &["limits", "ids", "wire"]),
     ("geo", &[]),
     ("steer", &["limits", "dice", "wire", "geo"]),
-    ("snapshot", &["limits", "ids", "wire", "zone", "geo", "steer"]),
+    ("counters", &["limits", "wire", "geo"]),
+    ("tally", &["ids", "wire", "steer", "counters"]),
+    ("snapshot", &["limits", "ids", "wire", "zone", "geo", "steer", "counters", "tally"]),
     ("explain", &["limits", "dice", "wire", "zone", "geo", "steer", "snapshot"]),
-    ("answer", &["limits", "ids", "dice", "wire", "zone", "geo", "steer", "snapshot", "explain"]),
+    (
+        "answer",
+        &[
+            "limits", "ids", "dice", "wire", "zone", "geo", "steer", "counters", "tally",
+            "snapshot", "explain",
+        ],
+    ),
     ("serve", &["limits", "clock", "dice", "counters", "wire", "snapshot", "answer"]),
     // The control plane.
     ("config", &["limits"]),
@@ -35,8 +42,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "state",
         &[
-            "limits", "ids", "clock", "wire", "zone", "geo", "steer", "snapshot", "health",
-            "compile",
+            "limits", "ids", "clock", "wire", "zone", "geo", "steer", "counters", "tally",
+            "snapshot", "health", "compile",
         ],
     ),
     (

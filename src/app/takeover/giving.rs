@@ -148,6 +148,8 @@ impl Control {
         drop((self.prober, self.keeping, self.sayings));
         let (connections, mut moving) = mpsc::channel::<TcpStream>(TCP_CONNECTIONS_MAX);
         let serving = self.serving;
+        let registry = serving.registry().clone();
+        let snapshot = self.publisher.current().load_full();
         let left = spawn_blocking(move || serving.leave(&taken, connections));
         let moved = spawn_blocking(move || {
             while let Some(connection) = moving.blocking_recv() {
@@ -158,7 +160,9 @@ impl Control {
         let farewell = async {
             let totals = left.await.map_err(io::Error::other)?;
             let line = moved.await.map_err(io::Error::other)??;
-            line.say(&Message::Counted { totals: totals.to_string() })?;
+            let counted = spawn_blocking(move || snapshot.counted(&registry).to_text());
+            let counted = counted.await.map_err(io::Error::other)?;
+            line.say(&Message::Counted { totals: counted })?;
             Ok::<_, io::Error>(totals)
         };
         match timeout(DRAIN_WAIT_MAX + TAKEOVER_WAIT_MAX, farewell).await {
@@ -228,7 +232,7 @@ impl Control {
         Letter {
             generation: self.state.generation(),
             ready: *self.ready.borrow(),
-            totals: self.serving.registry().totals().to_string(),
+            totals: self.publisher.current().load().counted(self.serving.registry()).to_text(),
             clock: u64::try_from(past.clock.as_nanos()).unwrap_or(u64::MAX),
             sight: past.sight.to_text(),
             targets: past.targets.iter().map(|it| self.target(it)).collect(),

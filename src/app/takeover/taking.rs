@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     compile::Settings,
-    counters::{Registry, Totals},
+    counters::{Before, Registry},
     health::{Memory, Outcome, Past, ProbeSpec, Remembered, Sight, Why},
     limits::{DRAIN_WAIT_MAX, TAKEOVER_GREETING_WAIT_MAX, TAKEOVER_SOCKETS_MAX, TAKEOVER_WAIT_MAX},
     serve::{Bound, Serving},
@@ -60,7 +60,7 @@ pub(in crate::app) struct Inherited {
     pub(in crate::app) ready: bool,
     /// The events that webhooks have not taken, by their URLs.
     pub(in crate::app) untold: Vec<(String, Vec<u64>)>,
-    totals: Totals,
+    counted: Before,
     /// None: some may have been lost.
     event_id_last: Option<u64>,
 }
@@ -111,7 +111,7 @@ impl Host {
             past: resume(state, &letter),
             ready: letter.ready,
             untold: letter.untold,
-            totals: Totals::of_text(&letter.totals),
+            counted: Before::of_text(&letter.totals),
             event_id_last: Some(letter.event_id_last),
         })
     }
@@ -169,7 +169,7 @@ impl Host {
                         return Ok(());
                     }
                 }
-                Message::Counted { totals } => registry.go_on_from(Totals::of_text(&totals)),
+                Message::Counted { totals } => registry.go_on_from(Before::of_text(&totals)),
                 _ => return Err(io::Error::other("it says what it should not")),
             }
         }
@@ -251,14 +251,14 @@ impl Inherited {
             past,
             ready: false,
             untold: Vec::new(),
-            totals: Totals::default(),
+            counted: Before::default(),
             event_id_last: None,
         }
     }
 
     /// What was counted.
-    pub(in crate::app) fn totals(&self) -> Totals {
-        self.totals.clone()
+    pub(in crate::app) fn counted(&self) -> Before {
+        self.counted.clone()
     }
 
     /// The journal, as it was.

@@ -71,6 +71,7 @@ impl State {
             }
             _ => Stale::All,
         };
+        self.book.take_in(&self.plan.zones, &plan.zones);
         std::mem::replace(&mut self.plan, plan)
     }
 
