@@ -20,19 +20,24 @@
 
 mod common;
 
-use std::{io::Write, slice};
+use std::io::Write;
 
 use common::{
     LOAD_CORE, Result, SERVER_CORE,
-    files::{SERVER_FILE, ZONE_FILE},
-    load::{Load, Measured},
+    files::{SERVER_FILE, ZONE_FILE, big_zone},
+    load::{Expected, Load, Measured},
     median, option, pin,
-    questions::{NETWORK, question, with_subnet},
+    questions::{NETWORK, letters, question, with_subnet},
     server::{REFLECTOR, Server, reflect},
 };
+use evenkeel::dice::Dice;
 use serde_json::json;
 
 const ROUNDS: usize = 7;
+
+/// Names that are asked for and are not there, in a zone of a million others: far more than what a
+/// processor's caches remember of where it looked.
+const ABSENT_NAMES: usize = 200_000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,15 +53,16 @@ fn main() -> Result<()> {
 struct Subject {
     name: &'static str,
     server: usize,
-    question: Vec<u8>,
+    /// Asked in turn.
+    questions: Vec<Vec<u8>>,
+    expected: Expected,
     /// Round by round.
     measured: Vec<Measured>,
 }
 
 impl Subject {
     fn load(&self) -> Load<'_> {
-        let questions = slice::from_ref(&self.question);
-        Load { name: self.name, questions, answers: self.server != 0 }
+        Load { name: self.name, questions: &self.questions, expected: self.expected }
     }
 
     /// Nanoseconds of CPU per question, round by round.
@@ -73,11 +79,23 @@ impl Subject {
 fn run(rounds: usize) -> Result<Report> {
     pin(SERVER_CORE)?;
     let folder = tempfile::tempdir()?;
-    let zones = [("bench.example.yaml", ZONE_FILE)];
+    let zones = [("bench.example.yaml", ZONE_FILE), ("big.example.zone", &big_zone()?)];
     let evenkeel = Server::evenkeel(folder.path(), SERVER_FILE, &zones)?;
     let mut servers = [Server::reflector()?, evenkeel];
     pin(LOAD_CORE)?;
-    let subject = |name, server, question| Subject { name, server, question, measured: vec![] };
+    let subject = |name, server, question| {
+        let expected = Expected::of(server != 0);
+        Subject { name, server, questions: vec![question], expected, measured: vec![] }
+    };
+    let mut roll = Dice::from_os().roll();
+    let absent = |_| question(&format!("{}.big.example", letters(&mut roll)));
+    let flood = Subject {
+        name: "NXDOMAIN",
+        server: 1,
+        questions: (0..ABSENT_NAMES).map(absent).collect(),
+        expected: Expected::NoName,
+        measured: vec![],
+    };
     let with_subnet = |name| with_subnet(question(name), NETWORK);
     let mut subjects = [
         subject("reflector", 0, question("weighted.bench.example")),
@@ -85,6 +103,7 @@ fn run(rounds: usize) -> Result<Report> {
         subject("weighted", 1, question("weighted.bench.example")),
         subject("fixed, ECS", 1, with_subnet("fixed.bench.example")),
         subject("placed, ECS", 1, with_subnet("placed.bench.example")),
+        flood,
     ];
     for subject in &subjects {
         subject.load().wait_until_ready(&mut servers[subject.server])?;
@@ -102,7 +121,7 @@ fn run(rounds: usize) -> Result<Report> {
 
 struct Report {
     /// The reflector first.
-    subjects: [Subject; 5],
+    subjects: [Subject; 6],
 }
 
 impl Report {

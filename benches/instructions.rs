@@ -19,7 +19,6 @@ mod files;
 
 use std::{
     error::Error,
-    fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, UdpSocket},
@@ -29,7 +28,7 @@ use std::{
 };
 
 use evenkeel::dice::Roll;
-use files::{SERVER_FILE, ZONE_FILE};
+use files::{SERVER_FILE, ZONE_FILE, big_zone};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -41,9 +40,6 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Questions of the first run. The wake-ups of idle threads come to some thousands of instructions
 /// per run: a few tenths of an instruction per question.
 const QUESTIONS: usize = 20_000;
-
-/// Names of the zone in which names are looked for that are not there.
-const BIG_ZONE_NAMES: usize = 1_000_000;
 
 /// How long a reply may take. Under callgrind everything is fifty times as slow.
 const REPLY_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -238,19 +234,6 @@ fn wait_until_ready(mut log: impl BufRead + Send + 'static) -> Result<()> {
     }
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     Ok(())
-}
-
-/// A zone of many names, as other servers write it.
-fn big_zone() -> Result<String> {
-    let mut zone = String::from(
-        "$ORIGIN big.example.\n\
-         @ 3600 IN SOA ns1.bench.example. hostmaster.example.com. 1 3600 900 1209600 300\n\
-         @ 3600 IN NS ns1.bench.example.\n",
-    );
-    for name in 0..BIG_ZONE_NAMES {
-        writeln!(zone, "n{name} 3600 IN A 192.0.2.{}", name % 256)?;
-    }
-    Ok(zone)
 }
 
 // ---- The questions ----

@@ -34,7 +34,7 @@ use std::{
 use common::{
     LOAD_CORE, Result, SERVER_CORE,
     files::{SERVER_FILE, ZONE_FILE},
-    load::{Load, REPLY_WAIT, reply_to},
+    load::{Expected, Load, REPLY_WAIT, reply_to},
     median, option, pin,
     questions::{NETWORK, question, with_subnet},
     schedule::{Asked, Between, ask},
@@ -124,7 +124,7 @@ struct Round {
 impl Subject {
     fn load(&self) -> Load<'_> {
         let questions = slice::from_ref(&self.question);
-        Load { name: self.name, questions, answers: self.server != 0 }
+        Load { name: self.name, questions, expected: Expected::of(self.server != 0) }
     }
 }
 

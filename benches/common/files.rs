@@ -1,5 +1,7 @@
 //! What is served where a bench compares kinds of answers.
 
+use std::fmt::Write as _;
+
 /// `{listen}` stands for the address.
 pub(crate) const SERVER_FILE: &str = "\
 version: 1
@@ -37,3 +39,19 @@ records:
         eu: { weight: 30, A: 192.0.2.20 }
         ap: { weight: 10, A: 192.0.2.30 }
 ";
+
+/// Names of the zone in which names are looked for that are not there.
+const BIG_ZONE_NAMES: usize = 1_000_000;
+
+/// A zone of many names, as other servers write it.
+pub(crate) fn big_zone() -> Result<String, std::fmt::Error> {
+    let mut zone = String::from(
+        "$ORIGIN big.example.\n\
+         @ 3600 IN SOA ns1.bench.example. hostmaster.example.com. 1 3600 900 1209600 300\n\
+         @ 3600 IN NS ns1.bench.example.\n",
+    );
+    for name in 0..BIG_ZONE_NAMES {
+        writeln!(zone, "n{name} 3600 IN A 192.0.2.{}", name % 256)?;
+    }
+    Ok(zone)
+}

@@ -40,8 +40,25 @@ pub(crate) struct Load<'a> {
     /// Of the server, for complaints.
     pub(crate) name: &'a str,
     pub(crate) questions: &'a [Vec<u8>],
-    /// Whether a reply has to hold an answer; the reflector's holds none.
-    pub(crate) answers: bool,
+    pub(crate) expected: Expected,
+}
+
+/// What makes a reply a right one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// That it is one: the reflector's holds nothing.
+    Reply,
+    /// NOERROR, and an answer.
+    Answer,
+    /// NXDOMAIN, and the SOA.
+    NoName,
+}
+
+impl Expected {
+    /// What a server answers to a name that it has, or what the reflector makes of it.
+    pub(crate) fn of(is_server: bool) -> Self {
+        if is_server { Self::Answer } else { Self::Reply }
+    }
 }
 
 /// What a server took.
@@ -134,14 +151,17 @@ impl Load<'_> {
     }
 
     pub(crate) fn is_right(&self, reply: &[u8]) -> bool {
-        let right = |flags, rcode, n_answers| flags & 0x80 != 0 && rcode % 16 == 0 && 0 < n_answers;
-        match reply {
-            [_, _, flags, rcode, _, _, _, n_answers, ..] if self.answers => {
-                right(*flags, *rcode, *n_answers)
-            }
-            [_, _, flags, rcode, ..] => right(*flags, *rcode, 1),
-            _ => false,
-        }
+        let Some([_, _, flags, rcode, _, _, _, n_answers, _, n_authority, _, _]) =
+            reply.first_chunk::<12>()
+        else {
+            return false;
+        };
+        let is_right = match self.expected {
+            Expected::Reply => rcode % 16 == 0,
+            Expected::Answer => rcode % 16 == 0 && 0 < *n_answers,
+            Expected::NoName => rcode % 16 == 3 && *n_answers == 0 && *n_authority == 1,
+        };
+        flags & 0x80 != 0 && is_right
     }
 }
 

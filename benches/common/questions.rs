@@ -1,5 +1,7 @@
 //! Questions as resolvers ask them.
 
+use evenkeel::dice::Roll;
+
 /// A network in Britain.
 pub(crate) const NETWORK: [u8; 3] = [81, 2, 69];
 
@@ -24,4 +26,9 @@ pub(crate) fn with_subnet(mut question: Vec<u8>, network: [u8; 3]) -> Vec<u8> {
     question[len_at..].copy_from_slice(&len.to_be_bytes());
     question.extend(option);
     question
+}
+
+/// Twelve letters: no name of the zones here has such a label.
+pub(crate) fn letters(roll: &mut Roll) -> String {
+    (0..12).map(|_| char::from(b'a' + u8::try_from(roll.below(26)).expect("below 26"))).collect()
 }

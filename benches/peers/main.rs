@@ -29,7 +29,7 @@ use std::{fs, path::Path};
 
 use common::{
     LOAD_CORE, Result, SERVER_CORE,
-    load::{Load, Measured},
+    load::{Expected, Load, Measured},
     option, pin,
     server::{REFLECTOR, Server, reflect},
 };
@@ -114,7 +114,7 @@ fn measure(subjects: Vec<&mut Subject>, asked: &[Asked], world: &Path) -> Result
     let load = |peer: Peer| Load {
         name: peer.name(),
         questions: &questions,
-        answers: peer != Peer::Reflector,
+        expected: Expected::of(peer != Peer::Reflector),
     };
     // All of them, before the first is measured: none reads its files while another one works.
     let mut lens = Vec::new();

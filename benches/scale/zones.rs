@@ -20,7 +20,7 @@ use evenkeel::clock;
 use super::{
     common::{
         Result,
-        load::Load,
+        load::{Expected, Load},
         questions::question,
         schedule::{Asked, Between, ask},
         server::{Server, free_address},
@@ -119,7 +119,7 @@ fn under_load<T>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Asked)> {
     let questions = [question.to_vec()];
-    let load = Load { name: "Evenkeel", questions: &questions, answers: true };
+    let load = Load { name: "Evenkeel", questions: &questions, expected: Expected::Answer };
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let asking = scope.spawn(|| {
