@@ -76,7 +76,9 @@ fn what_the_page_on_the_api_shows_is_what_it_says() {
 
 #[test]
 fn shipped_files_pass_check() {
-    for file in ["evenkeel.yaml", "examples/three-regions/evenkeel.yaml"] {
+    for file in
+        ["evenkeel.yaml", "examples/three-regions/evenkeel.yaml", "examples/compose/evenkeel.yaml"]
+    {
         check(&root().join(file), file);
     }
 }

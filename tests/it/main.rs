@@ -19,6 +19,7 @@ mod geoip;
 mod life;
 mod load;
 mod malformed;
+mod manifests;
 mod manual;
 mod overrides;
 mod places;

@@ -152,6 +152,8 @@ fn an_editor_finds_nothing_wrong_where_check_does_not() {
     for file in [
         "evenkeel.yaml",
         "zones/example.com.yaml",
+        "examples/compose/evenkeel.yaml",
+        "examples/compose/zones/example.com.yaml",
         "examples/three-regions/evenkeel.yaml",
         "examples/three-regions/zones/example.com.yaml",
     ] {
@@ -160,7 +162,13 @@ fn an_editor_finds_nothing_wrong_where_check_does_not() {
         opened.push((editor.open(&with_schema(kind, &text)), file.to_owned()));
     }
     // `docs` has seen that `check` finds nothing wrong with them.
-    for document in ["README.md", "docs/configuration.md", "docs/health.md", "docs/api.md"] {
+    for document in [
+        "README.md",
+        "docs/configuration.md",
+        "docs/health.md",
+        "docs/api.md",
+        "docs/operations.md",
+    ] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for block in text.split("```yaml\n").skip(1).map(|it| it.split("```").next().unwrap()) {
             let kind = if block.starts_with("version:") { "server" } else { "zone" };
