@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// The documents with files in them.
-const DOCUMENTS: [&str; 4] =
-    ["README.md", "docs/configuration.md", "docs/api.md", "docs/health.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "docs/configuration.md", "docs/api.md", "docs/health.md", "docs/operations.md"];
 
 #[test]
 fn yaml_in_documents_passes_check() {
@@ -72,6 +72,55 @@ fn what_the_page_on_the_api_shows_is_what_it_says() {
         n_calls += 1;
     }
     assert_eq!(n_calls, 10);
+}
+
+/// The page for the night is typed from its top to its end.
+#[test]
+fn what_to_do_at_night_works() {
+    let text = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let mut files = yaml_blocks(&text);
+    let server_file = files.next().unwrap();
+    let server_file =
+        server_file.replace("0.0.0.0:5300\", \"[::]:5300", "127.0.0.1:0").replace("8053", "0");
+    let zone = files.next().unwrap();
+    let server =
+        Server::start(&[("evenkeel.yaml", &*server_file), ("zones/example.com.yaml", zone)]);
+    let (at, url) = (server.address.to_string(), format!("http://{}", server.api.unwrap()));
+    let config = server.path("evenkeel.yaml");
+
+    let (_, night) = text.split_once("\n## At 2:14\n").unwrap();
+    let blocks = night.split("```sh\n").skip(1).map(|it| it.split("```").next().unwrap());
+    let mut answers = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        let mut words = words(line);
+        assert_eq!(words.remove(0), "evenkeel", "{line}");
+        match words[0] {
+            "query" => words.extend(["--at", &at]),
+            "check" => *words.last_mut().unwrap() = config.to_str().unwrap(),
+            _ => words.extend(["--server", &url]),
+        }
+        let (code, said) = run(&words);
+        assert_eq!(code, 0, "{line}\n{said}");
+        if words[0] == "query" {
+            answers.push(said);
+        }
+    }
+    // Who is in New York gets the region there; when that was taken out, the other.
+    let [before, after] = &answers[..] else { panic!("two questions: {answers:#?}") };
+    let has = |answer: &str, address: &str| answer.contains(&format!("\tA\t{address}\n"));
+    assert!(has(before, "192.0.2.10") && has(before, "192.0.2.11"), "{before}");
+    assert!(has(after, "198.51.100.10") && !has(after, "192.0.2.10"), "{after}");
+}
+
+/// The words of a command as a shell takes them; all quotes here are double ones.
+fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('"').enumerate();
+    parts
+        .flat_map(|(idx, part)| match idx % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        })
+        .collect()
 }
 
 #[test]

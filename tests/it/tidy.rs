@@ -212,6 +212,7 @@ fn what_the_documents_promise_exists() {
         "README.md",
         "docs/api.md",
         "docs/configuration.md",
+        "docs/operations.md",
         "docs/performance.md",
         "docs/running.md",
         "evenkeel.yaml",
