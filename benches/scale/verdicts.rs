@@ -19,7 +19,7 @@ use evenkeel::{
     clock,
     compile::{Plan, PlannedName, PlannedZone, Settings, geoip::embedded},
     geo::{Coordinates, Geo},
-    health::{self, Kind, ProbeSpec, Report, Status, Tree, Verdict},
+    health::{self, Kind, ProbeSpec, Report, Status, Told, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::{LATENCY_NETWORKS_MAX, LATENCY_PUBLISH_PAUSE},
     state::{Change, Note, Overrides, Pattern, Publisher, State, Word, latency::Sample},
@@ -176,8 +176,13 @@ fn verdicts(what: &str, plan: Plan, said: &Overrides) {
         let verdict = if turn % 2 == 0 { Verdict::Down } else { Verdict::Up };
         let status = Status { verdict, shaky: false };
         let outcome = health::Outcome::Failed(health::Why::Status(500));
-        let report =
-            Report { spec: Arc::clone(&probes[0]), status, outcome, load: None, at: clock::wall() };
+        let report = Report {
+            spec: Arc::clone(&probes[0]),
+            status,
+            outcome,
+            told: Told::default(),
+            at: clock::wall(),
+        };
         let (is_new, took) = timed(|| {
             state.apply(Change::Probed(report));
             let snapshot = state.snapshot(clock::wall());

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::webhook::Hooks;
+use super::{certificates::Certificates, webhook::Hooks};
 use crate::{
     clock,
     compile::{EventKind, Plan, Settings},
@@ -32,6 +32,7 @@ pub(super) struct Keeping {
     /// The folder of the store that another process has.
     away: Option<PathBuf>,
     hooks: Hooks,
+    certificates: Certificates,
 }
 
 /// Opens the store that the files name, and gives what is in it. An error is what keeps the server
@@ -86,7 +87,8 @@ pub(super) fn restore(state: &mut State, kept: &mut Kept) {
 impl Keeping {
     /// To be called inside of the runtime.
     pub(super) fn begin(store: Option<Store>, journal: Journal, state: &State) -> Self {
-        let mut keeping = Self { journal, store, away: None, hooks: Hooks::default() };
+        let (hooks, certificates) = (Hooks::default(), Certificates::told(&journal));
+        let mut keeping = Self { journal, store, away: None, hooks, certificates };
         keeping.follow(state);
         keeping
     }
@@ -110,13 +112,17 @@ impl Keeping {
     pub(super) fn follow(&mut self, state: &State) {
         let plan = state.plan();
         self.hooks.set(&plan.settings.webhooks);
+        self.certificates.keep_only(&plan.probes);
         if let Some(store) = &mut self.store {
             store.watch(&plan.probes, |id| state.known(id));
         }
     }
 
-    /// Keeps what a probe says.
+    /// Keeps what a probe says, and takes down what it says of a certificate.
     pub(super) fn probed(&mut self, report: &Report) {
+        if let Some(turn) = self.certificates.take(&report.spec, report.told.certificate) {
+            self.note(turn);
+        }
         if let Some(store) = &mut self.store {
             store.verdict(&report.spec, report.status, report.at);
         }

@@ -20,6 +20,7 @@
 //!
 //! Not here: what changes mean (`state`).
 
+mod certificates;
 mod control;
 mod files;
 mod keeping;

@@ -29,6 +29,8 @@ pub enum EventKind {
     Dial,
     /// A pool that comes back takes a step.
     Ramp,
+    /// A certificate that a target shows ends soon, is over, or was renewed.
+    Certificate,
     /// The prober lost its sight, or has it again.
     Blind,
     /// An endpoint that is down stays in, because enough is out.
@@ -41,11 +43,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Verdict,
         Self::Override,
         Self::Dial,
         Self::Ramp,
+        Self::Certificate,
         Self::Blind,
         Self::OverBudget,
         Self::Overload,
@@ -60,6 +63,7 @@ impl EventKind {
             Self::Override => "override",
             Self::Dial => "dial",
             Self::Ramp => "ramp",
+            Self::Certificate => "certificate",
             Self::Blind => "blind",
             Self::OverBudget => "over_budget",
             Self::Overload => "overload",

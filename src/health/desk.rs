@@ -32,7 +32,7 @@ use std::{
 
 use super::{
     Blinded, Evidence, Executed, Judgement, Kind, Memory, Outcome, Past, ProbeSpec, Question,
-    Remembered, Rules, Sanity, Sight, Status, Utilization, Why,
+    Remembered, Rules, Sanity, Sight, Status, Told, Why,
     blind::{Sign, Tally},
     schedule::{Queue, Timetable},
 };
@@ -47,8 +47,8 @@ pub struct Report {
     pub status: Status,
     /// What this execution came to.
     pub outcome: Outcome,
-    /// The load that the target reported with it.
-    pub load: Option<Utilization>,
+    /// What the target told with it.
+    pub told: Told,
     /// When it ended, for people.
     pub at: SystemTime,
 }
@@ -307,7 +307,7 @@ impl<X> Desk<X> {
 
     /// What is to be thought of a target after one more outcome, and of the prober.
     fn judge(&mut self, serial: u64, executed: Executed, Moment { now, wall }: Moment) -> Found {
-        let Executed { outcome, load } = executed;
+        let Executed { outcome, told } = executed;
         let target = self.targets.get_mut(&serial).expect("who has an outcome is a target");
         let good = outcome == Outcome::Good;
         // What a lost network looks like: a failure, or what is good because something fails.
@@ -333,7 +333,7 @@ impl<X> Desk<X> {
             target.judgement.take(good, blind, rules, now);
         }
         let (spec, status) = (Arc::clone(&target.spec), target.judgement.status());
-        (blinded, Some(Report { spec, status, outcome, load, at: wall }))
+        (blinded, Some(Report { spec, status, outcome, told, at: wall }))
     }
 
     /// Thinks over whether the prober can be trusted, after an outcome or after some time; what is

@@ -36,7 +36,9 @@ pub use desk::{Desk, Due, Found, Moment, Report};
 pub use judge::{Flap, Judgement, Rules, Status};
 pub use kind::{Claim, Dns, Exec, Grpc, Http, Identity, Kind, Pattern, Push, Relation, Tcp, Tls};
 pub use memory::{Memory, Past, Remembered};
-pub use probe::{Executed, Outcome, Utilization, Why, execute, execute_and_hear};
+pub use probe::{
+    Certificate, Executed, Outcome, Told, Utilization, Why, execute, execute_and_hear,
+};
 pub use prober::{News, Pause, Prober};
 pub use tree::Tree;
 pub use trust::{TrustError, is_identity, is_roots, system_trust};

@@ -397,7 +397,7 @@ impl State {
         let Some(&id) = self.places.get(&Arc::as_ptr(&report.spec).addr()) else {
             return (Vec::new(), 0);
         };
-        if let Some(load) = report.load {
+        if let Some(load) = report.told.load {
             self.reported.take(&report.spec, load);
         }
         let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };

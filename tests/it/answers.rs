@@ -44,7 +44,7 @@ use std::{
 use evenkeel::{
     compile,
     counters::Counters,
-    health::{Outcome, ProbeSpec, Report, Status, Target, Verdict, Why},
+    health::{Outcome, ProbeSpec, Report, Status, Target, Told, Verdict, Why},
     limits::TCP_MESSAGE_LEN_MAX,
     serve::{Client, Engine},
     snapshot::Snapshot,
@@ -233,7 +233,7 @@ fn find(state: &mut State, probes: &[Arc<ProbeSpec>], line: &str) {
                 spec,
                 status,
                 outcome,
-                load: None,
+                told: Told::default(),
                 at: SystemTime::UNIX_EPOCH,
             }));
         }

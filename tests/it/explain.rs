@@ -17,7 +17,7 @@ use evenkeel::{
     dice::Roll,
     explain::{Answer, Candidate, Explanation, Nested, Question, explain},
     geo::{Country, Networks, Place, Prefix},
-    health::{self, Kind, Outcome, ProbeSpec, Report, Status, Tcp, Tree, Verdict},
+    health::{self, Kind, Outcome, ProbeSpec, Report, Status, Tcp, Told, Tree, Verdict},
     ids::{ProbeId, SteeredId},
     limits::UDP_REPLY_LEN_MAX,
     serve::{Client, Engine},
@@ -212,7 +212,8 @@ impl World {
 
     fn report(&mut self, idx: usize, status: Status) {
         let spec = self.probes[idx].clone();
-        let report = Report { spec, status, outcome: Outcome::Good, load: None, at: UNIX_EPOCH };
+        let report =
+            Report { spec, status, outcome: Outcome::Good, told: Told::default(), at: UNIX_EPOCH };
         self.state.apply(Change::Probed(report));
     }
 

@@ -9,7 +9,9 @@ use std::{
 
 use evenkeel::{
     clock,
-    health::{Http, Kind, Outcome, ProbeSpec, Target, Tcp, Tls, Why, execute},
+    health::{
+        Http, Kind, Outcome, ProbeSpec, Target, Tcp, Tls, Told, Why, execute, execute_and_hear,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -28,14 +30,14 @@ mod real;
 /// When an execution gives up.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-const DAY: Duration = Duration::from_hours(24);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// How much longer a busy machine may take.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What a peer does with a connection.
 #[derive(Debug, Clone)]
-enum Act {
+pub(crate) enum Act {
     /// Reads the request, says this and closes.
     Say(Vec<u8>),
     /// Reads the request, says this and then the same octet without end.
@@ -59,8 +61,8 @@ struct Heard {
 }
 
 /// A peer that listens until it is dropped.
-struct Peer {
-    address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -72,7 +74,7 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    async fn start(act: Act, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) async fn start(act: Act, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::default();
@@ -153,7 +155,7 @@ async fn perform(mut stream: impl AsyncWrite + Unpin, act: Act) {
     }
 }
 
-fn ok(body: &str) -> Vec<u8> {
+pub(crate) fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into()
 }
 
@@ -343,9 +345,9 @@ async fn the_request_is_as_it_was_written_on_a_connection_of_its_own() {
 // ---- TLS ----
 
 /// A root, and a peer's side of TLS with a certificate from it for `www.example.com`.
-struct Authority {
-    pem: Arc<[u8]>,
-    acceptor: TlsAcceptor,
+pub(crate) struct Authority {
+    pub(crate) pem: Arc<[u8]>,
+    pub(crate) acceptor: TlsAcceptor,
 }
 
 fn authority(expired: bool) -> Authority {
@@ -354,7 +356,7 @@ fn authority(expired: bool) -> Authority {
 }
 
 /// One whose certificate ends then, and who speaks these protocols.
-fn authority_until(end: SystemTime, alpn: &[&[u8]]) -> Authority {
+pub(crate) fn authority_until(end: SystemTime, alpn: &[&[u8]]) -> Authority {
     let root_key = rcgen::KeyPair::generate().unwrap();
     let mut root = rcgen::CertificateParams::new([]).unwrap();
     root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

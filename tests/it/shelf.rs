@@ -11,7 +11,7 @@ use std::{
 
 use evenkeel::{
     compile::{self, Loaded, Memory, Plan},
-    health::{Outcome, ProbeSpec, Report, Status, Tree, Verdict, Why},
+    health::{Outcome, ProbeSpec, Report, Status, Told, Tree, Verdict, Why},
     snapshot::Snapshot,
     state::{Change, Note, Overrides, Pattern, State, Word},
 };
@@ -162,7 +162,7 @@ impl World {
             status,
             outcome,
             at: self.clock,
-            load: None,
+            told: Told::default(),
         }));
     }
 

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::{
     api::{call, run},
+    probes::{Act, DAY, Peer, authority_until, ok},
     process::{PATIENCE, Process, evenkeel},
     server::Server,
 };
@@ -225,14 +226,11 @@ fn who_follows_hears_what_happened_and_what_happens() {
     process.kill();
 }
 
-#[test]
-fn a_webhook_is_told() {
+/// A peer that takes events in, its URL, and the requests that it hears.
+fn hook() -> (String, mpsc::Receiver<String>) {
     let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", peer.local_addr().unwrap());
     let (requests_in, requests) = mpsc::channel();
-    let hook = format!(
-        "webhooks: [{{ url: 'http://{}/x', events: reload, secret_file: secret }}]",
-        peer.local_addr().unwrap()
-    );
     std::thread::spawn(move || {
         for stream in peer.incoming() {
             let mut stream = stream.unwrap();
@@ -243,14 +241,68 @@ fn a_webhook_is_told() {
                 len += stream.read(&mut octets[len..]).unwrap();
             }
             stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
-            requests_in.send(String::from_utf8_lossy(&octets[..len]).into_owned()).unwrap();
+            let request = String::from_utf8_lossy(&octets[..len]).into_owned();
+            // The test may be over.
+            let _ = requests_in.send(request);
         }
     });
-    let server = start(1, &hook);
+    (url, requests)
+}
+
+#[test]
+fn a_webhook_is_told() {
+    let (url, requests) = hook();
+    let server =
+        start(1, &format!("webhooks: [{{ url: '{url}', events: reload, secret_file: secret }}]"));
     assert_eq!(call(server.api.unwrap(), "POST", "/api/v1/reload", &[], b"").status, 200);
     let request = requests.recv_timeout(PATIENCE).unwrap();
     assert!(request.starts_with("POST /x HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nx-evenkeel-signature: sha256="), "{request}");
     assert!(request.contains(r#""kind":"reload""#), "no verdict: {request}");
     assert!(!server.log().iter().any(|line| line.contains("s3")), "no secret is in the log");
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let authority = authority_until(clock::wall() + 5 * DAY + DAY / 24, &[]);
+    let acceptor = Some(authority.acceptor.clone());
+    let peer = runtime.block_on(Peer::start(Act::Say(ok("ok")), acceptor));
+    let (url, requests) = hook();
+    let state = tempfile::tempdir().unwrap();
+    let port = peer.address.port();
+    let check = format!("https: {{ port: {port}, host: www.example.com, ca: ca.pem }}");
+    let more = format!(
+        "webhooks: [{{ url: '{url}', events: [certificate, reload] }}]\nstate: '{}'",
+        state.path().display()
+    );
+    let file = file(port, &more).replace(&format!("http: {{ port: {port} }}"), &check);
+    let ca = String::from_utf8(authority.pem.to_vec()).unwrap();
+    let files = [("evenkeel.yaml", &*file), ("zones/example.com.yaml", ZONE), ("ca.pem", &*ca)];
+    let server = Server::start(&files);
+    let request = requests.recv_timeout(PATIENCE).unwrap();
+    let body = request.split("\r\n\r\n").nth(1).unwrap();
+    let event: Value = serde_json::from_str(body).unwrap();
+    let told = ["kind", "from", "to", "why"].map(|it| event[it].as_str().unwrap());
+    assert_eq!(told, ["certificate", "good", "ends soon", "it ends in 5d"]);
+    assert!(event["subject"].as_str().unwrap().contains(&port.to_string()), "{event}");
+    let is_told = |it: &Value| it["kind"] == "certificate";
+    let count =
+        |server: &Server| events(server.api.unwrap(), "").iter().filter(|it| is_told(it)).count();
+    assert_eq!(count(&server), 1);
+
+    // Who starts again knows that it was told, and meets the same certificate.
+    assert!(server.stop().0.success());
+    let server = Server::start(&files);
+    let is_probed = || {
+        let answer = call(server.api.unwrap(), "GET", "/api/v1/endpoints", &[], b"").json();
+        let mut endpoints = answer["endpoints"].as_array().unwrap().iter();
+        endpoints.any(|it| it["checks"][0]["outcome"].is_string())
+    };
+    let deadline = clock::now() + PATIENCE;
+    while !is_probed() {
+        assert!(clock::now() < deadline, "it is not probed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(count(&server), 1);
 }

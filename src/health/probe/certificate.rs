@@ -7,13 +7,14 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustls::pki_types::CertificateDer;
 
-use super::{Rough, Why};
+use super::{Rough, Told, Why};
 use crate::{
     clock,
     health::{ProbeSpec, Tls},
@@ -23,6 +24,17 @@ use crate::{
     },
 };
 
+/// How long a certificate is good yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// For long enough.
+    Good,
+    /// For so many seconds: it should have been renewed by now.
+    Soon(u64),
+    /// No more.
+    Over,
+}
+
 /// From when to when a certificate is good, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Validity {
@@ -30,8 +42,14 @@ struct Validity {
     ends: u64,
 }
 
-/// Fails when the certificate ends too soon, and warns when it ends soon.
-pub(super) fn check(spec: &ProbeSpec, tls: &Tls, shown: &CertificateDer<'_>) -> Result<(), Why> {
+/// Fails when the certificate ends too soon, and warns when it ends soon; how long it is good yet is
+/// left in `told`, if that matters to anybody.
+pub(super) fn check(
+    spec: &ProbeSpec,
+    tls: &Tls,
+    shown: &CertificateDer<'_>,
+    told: &mut Told,
+) -> Result<(), Why> {
     let Some(validity) = validity(shown) else {
         // What cannot be read is a failure only for whom it matters to.
         return if tls.expires_in.is_some() {
@@ -42,13 +60,31 @@ pub(super) fn check(spec: &ProbeSpec, tls: &Tls, shown: &CertificateDer<'_>) -> 
     };
     let now = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let left = validity.ends.saturating_sub(now);
-    if tls.expires_in.is_some_and(|margin| left < margin.as_secs()) {
+    let is_too_late = tls.expires_in.is_some_and(|margin| left < margin.as_secs());
+    if tls.verify || tls.expires_in.is_some() {
+        told.certificate = Some(match left {
+            0 => Certificate::Over,
+            _ if is_too_late || is_soon(validity, left) => Certificate::Soon(left),
+            _ => Certificate::Good,
+        });
+    }
+    if is_too_late {
         return Err(Why::Expires(left));
     }
     if tls.verify && is_soon(validity, left) && is_to_be_said(&spec.to_string(), clock::wall()) {
         tracing::warn!(check = %spec, sni = &*tls.sni, left = %Rough(left), "certificate ends soon");
     }
     Ok(())
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good => f.write_str("it is good for long enough"),
+            Self::Soon(left) => write!(f, "it ends in {}", Rough(*left)),
+            Self::Over => f.write_str("it is over"),
+        }
+    }
 }
 
 /// Whether a certificate should have been renewed by now: those of a few days are renewed late in

@@ -7,11 +7,11 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
 };
 
-use rustls::pki_types::ServerName;
+use rustls::{CertificateError, pki_types::ServerName};
 use tokio::{net::TcpStream, sync::Semaphore};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Why, certificate, first_of};
+use super::{Certificate, Told, Why, certificate, first_of};
 use crate::{
     health::{
         ProbeSpec, Target, Tls,
@@ -31,20 +31,25 @@ pub(super) async fn over_tcp(spec: &ProbeSpec) -> Result<TcpStream, Why> {
     Ok(stream)
 }
 
-/// A TLS connection to the target, whose certificate is good for long enough yet.
+/// A TLS connection to the target, whose certificate is good for long enough yet; how long that is
+/// is left in `told`.
 pub(super) async fn over_tls(
     spec: &ProbeSpec,
     tls: &Tls,
     alpn: Alpn,
+    told: &mut Told,
 ) -> Result<TlsStream<TcpStream>, Why> {
     let config = trust::config(tls, alpn).map_err(|it| Why::Tls(it.to_string().into()))?;
     let name = ServerName::try_from(tls.sni.trim_matches(['[', ']']).to_owned());
     let name = name.map_err(|_| Why::Request)?;
     let stream = over_tcp(spec).await?;
     let stream = TlsConnector::from(config).connect(name, stream).await;
-    let stream = stream.map_err(|error| tls_failure(&error))?;
+    let stream = stream.map_err(|error| {
+        told.certificate = is_expired(&error).then_some(Certificate::Over);
+        tls_failure(&error)
+    })?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    certificate::check(spec, tls, shown.ok_or(Why::Exchange)?)?;
+    certificate::check(spec, tls, shown.ok_or(Why::Exchange)?, told)?;
     Ok(stream)
 }
 
@@ -71,6 +76,13 @@ async fn look_up(host: Box<str>, port: u16) -> Result<Vec<SocketAddr>, Why> {
     });
     let found: Vec<_> = looked_up.await.map_err(|_| Why::Broken)?.map_err(|_| Why::Lookup)?;
     if found.is_empty() { Err(Why::Lookup) } else { Ok(found) }
+}
+
+/// Whether a handshake failed because the certificate is over, or the one of whom it is signed by.
+fn is_expired(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(why)) = error else { return false };
+    matches!(why, CertificateError::Expired | CertificateError::ExpiredContext { .. })
 }
 
 /// What an error of a handshake comes down to: one of TLS, or of the connection under it.

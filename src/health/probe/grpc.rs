@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Utilization, Why, connect, http as over_http, load::reported, said};
+use super::{Told, Why, connect, http as over_http, load::reported, said};
 use crate::{
     health::{Grpc, ProbeSpec, trust::Alpn},
     limits::PROBE_GRPC_LEN_MAX,
@@ -18,18 +18,14 @@ use crate::{
 const SERVING: u64 = 1;
 
 /// Asks, and judges the answer.
-pub(super) async fn check(
-    spec: &ProbeSpec,
-    grpc: &Grpc,
-    load: &mut Option<Utilization>,
-) -> Result<(), Why> {
+pub(super) async fn check(spec: &ProbeSpec, grpc: &Grpc, told: &mut Told) -> Result<(), Why> {
     match &grpc.tls {
-        None => ask(connect::over_tcp(spec).await?, grpc, load).await,
-        Some(tls) => ask(connect::over_tls(spec, tls, Alpn::H2).await?, grpc, load).await,
+        None => ask(connect::over_tcp(spec).await?, grpc, told).await,
+        Some(tls) => ask(connect::over_tls(spec, tls, Alpn::H2, told).await?, grpc, told).await,
     }
 }
 
-async fn ask<S>(stream: S, grpc: &Grpc, load: &mut Option<Utilization>) -> Result<(), Why>
+async fn ask<S>(stream: S, grpc: &Grpc, told: &mut Told) -> Result<(), Why>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -39,7 +35,7 @@ where
         let mut sender = sender.ready().await.map_err(|_| Why::Exchange)?;
         let (response, mut body) = sender.send_request(request, false).map_err(|_| Why::Request)?;
         body.send_data(message(&grpc.service), true).map_err(|_| Why::Exchange)?;
-        judge(response.await.map_err(|_| Why::Exchange)?, load).await
+        judge(response.await.map_err(|_| Why::Exchange)?, told).await
     };
     over_http::drive(connection, talk).await
 }
@@ -76,11 +72,8 @@ fn message(service: &str) -> Bytes {
     frame.freeze()
 }
 
-async fn judge(
-    response: http::Response<h2::RecvStream>,
-    load: &mut Option<Utilization>,
-) -> Result<(), Why> {
-    *load = reported(response.headers());
+async fn judge(response: http::Response<h2::RecvStream>, told: &mut Told) -> Result<(), Why> {
+    told.load = reported(response.headers());
     let code = response.status().as_u16();
     if code != 200 {
         return Err(Why::Status(code));
@@ -99,7 +92,7 @@ async fn judge(
     let Some(trailers) = trailers.filter(|it| it.contains_key("grpc-status")) else {
         return Err(Why::Exchange);
     };
-    *load = reported(&trailers).or(*load);
+    told.load = reported(&trailers).or(told.load);
     failure(&trailers)?;
     match status(&message) {
         Some(SERVING) => Ok(()),

@@ -22,39 +22,35 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Utilization, Why, connect, json, load::reported, tcp::Search};
+use super::{Told, Why, connect, json, load::reported, tcp::Search};
 use crate::{
     health::{Http, ProbeSpec, trust::Alpn},
     limits::{PROBE_BODY_LEN_MAX, PROBE_HEAD_LEN_MAX, PROBE_WINDOW_LEN},
 };
 
-/// Makes the request and judges the response; what it reports of the target's load is left in `load`.
-pub(super) async fn exchange(
-    spec: &ProbeSpec,
-    http: &Http,
-    load: &mut Option<Utilization>,
-) -> Result<(), Why> {
-    let asked = ask(spec, http, load);
+/// Makes the request and judges the response; what it tells besides is left in `told`.
+pub(super) async fn exchange(spec: &ProbeSpec, http: &Http, told: &mut Told) -> Result<(), Why> {
+    let asked = ask(spec, http, told);
     match http.within {
         None => asked.await,
         Some(within) => tokio::time::timeout(within, asked).await.unwrap_or(Err(Why::Slow(within))),
     }
 }
 
-async fn ask(spec: &ProbeSpec, http: &Http, load: &mut Option<Utilization>) -> Result<(), Why> {
+async fn ask(spec: &ProbeSpec, http: &Http, told: &mut Told) -> Result<(), Why> {
     let Some(tls) = &http.tls else {
-        return over_1(connect::over_tcp(spec).await?, http, load).await;
+        return over_1(connect::over_tcp(spec).await?, http, told).await;
     };
-    let stream = connect::over_tls(spec, tls, Alpn::Http).await?;
+    let stream = connect::over_tls(spec, tls, Alpn::Http, told).await?;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        over_2(stream, http, load).await
+        over_2(stream, http, told).await
     } else {
-        over_1(stream, http, load).await
+        over_1(stream, http, told).await
     }
 }
 
 /// The exchange over HTTP/1.1.
-async fn over_1<S>(stream: S, http: &Http, load: &mut Option<Utilization>) -> Result<(), Why>
+async fn over_1<S>(stream: S, http: &Http, told: &mut Told) -> Result<(), Why>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -70,7 +66,7 @@ where
     let request = request.map(|()| Empty::<Bytes>::new());
     let talk = async {
         let response = sender.send_request(request).await.map_err(|_| Why::Exchange)?;
-        *load = reported(response.headers());
+        told.load = reported(response.headers());
         let code = response.status().as_u16();
         judge(http, code, Body::One(response.into_body())).await
     };
@@ -78,7 +74,7 @@ where
 }
 
 /// The exchange over HTTP/2.
-async fn over_2<S>(stream: S, http: &Http, load: &mut Option<Utilization>) -> Result<(), Why>
+async fn over_2<S>(stream: S, http: &Http, told: &mut Told) -> Result<(), Why>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -89,7 +85,7 @@ where
         let mut sender = sender.ready().await.map_err(|_| Why::Exchange)?;
         let (response, _) = sender.send_request(request, true).map_err(|_| Why::Request)?;
         let response = response.await.map_err(|_| Why::Exchange)?;
-        *load = reported(response.headers());
+        told.load = reported(response.headers());
         let code = response.status().as_u16();
         judge(http, code, Body::Two(response.into_body())).await
     };

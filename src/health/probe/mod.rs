@@ -31,6 +31,7 @@ mod exec;
 
 use std::{fmt, io::ErrorKind, net::SocketAddr, time::Duration};
 
+pub use certificate::Certificate;
 pub use load::Utilization;
 
 use super::{Kind, ProbeSpec};
@@ -49,13 +50,22 @@ pub enum Outcome {
 pub struct Executed {
     /// What it came to.
     pub outcome: Outcome,
-    /// The load that the target reported with it, good or not.
+    /// What the target told with it, good or not.
+    pub told: Told,
+}
+
+/// What a target tells besides.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Told {
+    /// Its load.
     pub load: Option<Utilization>,
+    /// How long its certificate is good yet; none: there is none that counts, or it did not come to it.
+    pub certificate: Option<Certificate>,
 }
 
 impl From<Outcome> for Executed {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, load: None }
+        Self { outcome, told: Told::default() }
     }
 }
 
@@ -161,17 +171,18 @@ pub async fn execute(spec: &ProbeSpec) -> Outcome {
 
 /// Executes a probe once, and gives also what the target told besides.
 pub async fn execute_and_hear(spec: &ProbeSpec) -> Executed {
-    let mut load = None;
+    let mut told = Told::default();
     let executed = async {
         match &spec.kind {
             Kind::Tcp(tcp) => tcp::converse(spec, tcp).await,
             Kind::Tls(tls) => {
-                connect::over_tls(spec, tls, super::trust::Alpn::Unsaid).await.map(drop)
+                let alpn = super::trust::Alpn::Unsaid;
+                connect::over_tls(spec, tls, alpn, &mut told).await.map(drop)
             }
-            Kind::Http(http) => http::exchange(spec, http, &mut load).await,
+            Kind::Http(http) => http::exchange(spec, http, &mut told).await,
             Kind::Dns(dns) => dns::ask(spec, dns).await,
             Kind::Icmp => icmp::echo(spec).await,
-            Kind::Grpc(grpc) => grpc::check(spec, grpc, &mut load).await,
+            Kind::Grpc(grpc) => grpc::check(spec, grpc, &mut told).await,
             Kind::Exec(exec) => exec::run(spec, exec).await,
             // Heartbeats come to the prober; there is nothing to execute.
             Kind::Push(_) => Err(Why::Broken),
@@ -188,7 +199,7 @@ pub async fn execute_and_hear(spec: &ProbeSpec) -> Executed {
         Ok(()) => Outcome::Good,
         Err(why) => Outcome::Failed(why),
     };
-    Executed { outcome, load }
+    Executed { outcome, told }
 }
 
 /// What a target said, fit for a line of a log: the beginning of its first line, without control

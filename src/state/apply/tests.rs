@@ -115,7 +115,7 @@ impl World {
             spec,
             status,
             outcome,
-            load: None,
+            told: health::Told::default(),
             at: UNIX_EPOCH,
         }));
         let line = |it: &Event| format!("{it} {} {}", it.from, it.to);

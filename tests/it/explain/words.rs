@@ -5,7 +5,7 @@ use std::{fs, time::UNIX_EPOCH};
 use evenkeel::{
     api::{Asked, body::Explained},
     compile,
-    health::{Outcome, Report, Status, Verdict},
+    health::{Outcome, Report, Status, Told, Verdict},
     state::{Change, State},
     wire::Name,
 };
@@ -63,8 +63,13 @@ impl Case {
             let is_in = |list: &[&str]| list.contains(&&*spec.target.to_string());
             let verdict = if is_in(self.down) { Verdict::Down } else { Verdict::Up };
             let status = Status { verdict, shaky: is_in(self.shaky) };
-            let report =
-                Report { spec, status, outcome: Outcome::Good, load: None, at: UNIX_EPOCH };
+            let report = Report {
+                spec,
+                status,
+                outcome: Outcome::Good,
+                told: Told::default(),
+                at: UNIX_EPOCH,
+            };
             state.apply(Change::Probed(report));
         }
         let asked = Asked {

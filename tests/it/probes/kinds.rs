@@ -222,6 +222,32 @@ async fn a_certificate_that_ends_soon() {
     assert_eq!(outcome.to_string(), "the certificate ends in 5d");
 }
 
+#[tokio::test]
+async fn what_is_told_of_a_certificate() {
+    let told = async |end: SystemTime, tls: &dyn Fn(&Authority) -> Tls| {
+        let authority = authority_until(end, &[]);
+        let peer = Peer::start(Act::Say(ok("ok")), Some(authority.acceptor.clone())).await;
+        let over = Http { tls: Some(tls(&authority)), ..http() };
+        let [one, other] = [Kind::Tls(tls(&authority)), Kind::Http(Box::new(over))]
+            .map(|kind| async { execute_and_hear(&spec(peer.address, kind)).await.told });
+        let word = |it: Told| it.certificate.map(|it| it.to_string());
+        let (one, other) = (word(Box::pin(one).await), word(Box::pin(other).await));
+        assert_eq!(one, other);
+        one
+    };
+    let (day, now) = (DAY, clock::wall());
+    let trusted = |authority: &Authority| plain_tls(Some(authority));
+    let of = |it: Option<String>| it.unwrap_or_default();
+    assert_eq!(of(told(now + 400 * day, &trusted).await), "it is good for long enough");
+    assert_eq!(of(told(now + 5 * day + day / 24, &trusted).await), "it ends in 5d");
+    assert_eq!(of(told(now - day, &trusted).await), "it is over");
+    // What fails is told in any case.
+    let strict = |it: &Authority| Tls { expires_in: Some(500 * day), ..plain_tls(Some(it)) };
+    assert_eq!(of(told(now + 400 * day + day / 24, &strict).await), "it ends in 400d");
+    // Nobody asks how long this one is good.
+    assert_eq!(told(now - day, &|_| plain_tls(None)).await, None);
+}
+
 // ---- HTTP/2 ----
 
 /// What a peer of HTTP/2 says.

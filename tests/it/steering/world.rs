@@ -108,7 +108,7 @@ impl World {
                     spec: Arc::clone(spec),
                     status,
                     outcome,
-                    load: None,
+                    told: health::Told::default(),
                     at: clock::wall(),
                 };
                 self.state.apply(Change::Probed(report));

@@ -52,7 +52,7 @@ impl World {
             spec,
             status,
             outcome,
-            load: None,
+            told: health::Told::default(),
             at: at(secs),
         }));
     }
