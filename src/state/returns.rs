@@ -126,6 +126,10 @@ impl Returns {
                 }
             };
             let standings: Vec<Standing> = name.policy.pools.iter().map(standing).collect();
+            let is_new = |pool: &&Pool| old_name.policy.pools.iter().all(|it| it.name != pool.name);
+            let added = name.policy.pools.iter().filter(|pool| pool.ramp.is_some()).filter(is_new);
+            let row = |pool: &Pool| (pool_key(&name.owner, &pool.name), Standing::Out);
+            self.turns.ramps.extend(added.map(row));
             self.set(place, remembered(standings));
         }
         for (place, standings) in stood {

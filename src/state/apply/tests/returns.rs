@@ -245,6 +245,19 @@ fn a_pool_that_a_reload_adds_to_a_name_comes_in_steps() {
 }
 
 #[test]
+fn a_pool_that_is_added_and_down_is_kept_as_out() {
+    let mut world = World::with(ramped("www east 192.0.2.1:a"));
+    world.says('a', UP, 0);
+    world.weights(0);
+    world.reload_with(ramped(TWO));
+    world.says('b', DOWN, 1);
+    assert_eq!(world.weights(1), ["east=1"]);
+    let expect = vec![("www.example.com./west".to_owned(), Standing::Out)];
+    assert_eq!(world.told(), (vec![], expect.clone()));
+    assert_eq!(world.state.ramps(), expect);
+}
+
+#[test]
 fn a_restart_goes_on_where_the_ramp_stood() {
     let mut world = failed();
     world.says('a', UP, 10);
