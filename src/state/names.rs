@@ -18,7 +18,7 @@ use super::{
     carry::Carried,
     decide::Conditions,
     operator::Said,
-    returns::{Standings, standings_after},
+    returns::{Fallen, InPool, Standings, fallen_after, standings_after},
 };
 use crate::{
     compile::{Plan, PlannedName, PlannedZone},
@@ -26,7 +26,7 @@ use crate::{
     ids::{SteeredId, ZoneId},
     limits::LIKES_NAMES_MIN,
     snapshot::{Served, Snapshot, Steered},
-    steer::{AllDown, Condition, Decision, Endpoint, Outcome, Pool, Target, over_budget},
+    steer::{AllDown, Condition, Decision, Endpoint, Outcome, Policy, Pool, Target, over_budget},
     wire::{Family, Name},
 };
 
@@ -37,8 +37,8 @@ struct Fresh {
     /// What of the latest snapshot stays, where zones changed.
     carried: Option<Carried>,
     names: ByPlace<Arc<Steered>>,
-    /// By the number that like names have in common, and where their pools stood.
-    likes: HashMap<(u32, Standings), Decided>,
+    /// By the number that like names have in common, where their pools stood, and what had fallen.
+    likes: HashMap<(u32, Standings, Fallen), Decided>,
     /// How many names were decided by themselves.
     n_decided: usize,
 }
@@ -49,6 +49,8 @@ struct Decided {
     steered: Arc<Steered>,
     /// Where its pools stand.
     standings: Standings,
+    /// What has to leave, as far as its budget goes.
+    fallen: Fallen,
 }
 
 impl State {
@@ -161,9 +163,12 @@ impl State {
             return given.expect("the names of a new zone are stale");
         }
         let stood = self.returns.standings(place);
+        let fell = self.returns.fallen(&self.name(place).owner);
         let like = self.likes.as_ref().and_then(|it| it[place.0.idx()][place.1.idx()]);
         // An operator may mean one name and not its likes.
-        let like = like.filter(|_| !self.apart.contains(&place)).map(|it| (it, stood.clone()));
+        let like = like
+            .filter(|_| !self.apart.contains(&place))
+            .map(|it| (it, stood.clone(), fell.clone()));
         if let Some(decided) = like.as_ref().and_then(|it| fresh.likes.get(it)).cloned() {
             return self.take_down(place, decided, fresh);
         }
@@ -173,7 +178,7 @@ impl State {
             .into_iter()
             .map(|(name, target)| (name, self.decide(target, stale, fresh)))
             .collect();
-        let decided = self.decide_one(place, &targets, stood, fresh.now);
+        let decided = self.decide_one(place, &targets, (stood, fell), fresh.now);
         fresh.n_decided += 1;
         if let Some(like) = like {
             fresh.likes.insert(like, decided.clone());
@@ -183,10 +188,12 @@ impl State {
 
     /// Takes down what was decided of a name, be it for another like it.
     fn take_down(&mut self, place: Place, decided: Decided, fresh: &mut Fresh) -> Arc<Steered> {
-        let Decided { steered, standings } = decided;
+        let Decided { steered, standings, fallen } = decided;
         let zone = &self.plan.zones[place.0.idx()];
+        let name = &zone.steered[place.1.idx()];
         self.returns.stand(place, zone, standings, fresh.now);
-        self.returns.keep_in(&zone.steered[place.1.idx()], &steered);
+        self.returns.fall(&name.owner, fallen);
+        self.returns.keep_in(name, &steered);
         fresh.names.insert(place, Arc::clone(&steered));
         steered
     }
@@ -195,7 +202,7 @@ impl State {
         &mut self,
         place: Place,
         targets: &HashMap<Name, Arc<Steered>>,
-        stood: Standings,
+        (stood, fell): (Standings, Fallen),
         now: SystemTime,
     ) -> Decided {
         let name = self.name(place);
@@ -203,6 +210,11 @@ impl State {
         let said = Said::of(&self.overrides, &name.owner);
         let of_family = |family: &Family| self.conditions(name, *family, &said, targets);
         let mut conditions: Vec<Conditions> = policy.families().iter().map(of_family).collect();
+        let since = |pool, endpoint| self.down_since(name, pool, endpoint);
+        let fallen = fallen_after(&policy, &conditions, &fell, since);
+        for (conditions, fallen) in conditions.iter_mut().zip(fallen.iter().flat_map(|it| &**it)) {
+            keep_in(&policy, conditions, fallen);
+        }
         let is_known = |probes: &Tree| self.verdict(probes).verdict != Verdict::Unknown;
         let is_ready = !self.warming || name.probes.iter().flatten().all(is_known);
         let standings = match (policy.has_ramp(), is_ready) {
@@ -224,11 +236,10 @@ impl State {
         if policy.all_down == AllDown::LastGood {
             self.good.insert(owner, Arc::clone(&steered));
         }
-        Decided { steered, standings }
+        Decided { steered, standings, fallen }
     }
 
-    /// What is known of the endpoints of a name for a family, with the operator's word over it, and
-    /// within the budget.
+    /// What is known of the endpoints of a name for a family, with the operator's word over it.
     fn conditions(
         &self,
         name: &PlannedName,
@@ -245,13 +256,7 @@ impl State {
             };
             pool.endpoints.iter().zip(probes).map(of_endpoint).collect()
         };
-        let mut conditions: Conditions = pools.map(of_pool).collect();
-        let since = |pool, endpoint| self.down_since(name, pool, endpoint);
-        for (pool, endpoint) in over_budget(&name.policy, &conditions, since) {
-            let it = &mut conditions[pool][endpoint];
-            *it = Condition { up: true, shaky: true, over_budget: true, ..*it };
-        }
-        conditions
+        pools.map(of_pool).collect()
     }
 
     /// Since when an endpoint is down; one that is another name, since the last of that was.
@@ -296,6 +301,20 @@ impl State {
             (None, _) => (false, false),
         };
         Condition { present, ..Condition::seen(up && is_up, shaky) }
+    }
+}
+
+/// Has those stay in that do not fit the budget of a name, when these have to leave, the first first.
+fn keep_in(policy: &Policy, conditions: &mut Conditions, fallen: &[InPool]) {
+    let order: HashMap<(&str, &Target), usize> =
+        fallen.iter().zip(0..).map(|(it, at)| ((&*it.0, &it.1), at)).collect();
+    let order = |pool: usize, endpoint: usize| {
+        let Pool { name, endpoints, .. } = &policy.pools[pool];
+        order[&(&**name, &endpoints[endpoint].target)]
+    };
+    for (pool, endpoint) in over_budget(policy, conditions, order) {
+        let it = &mut conditions[pool][endpoint];
+        *it = Condition { up: true, shaky: true, over_budget: true, ..*it };
     }
 }
 

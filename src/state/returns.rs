@@ -15,6 +15,8 @@
 //! - A pool that a reload adds to a name comes back as if it had been down. One that a start of the
 //!   server finds, or that comes together with its name, is full: nobody had another pool before.
 //! - What leads to no change of a share is no event.
+//! - Who fell before others did is remembered for as long as he is down. What the probes say is not
+//!   enough: where several of one endpoint fail, the first may recover, and it is down as before.
 //!
 //! *Not here:* the steps themselves (`ramp`), the budget (`steer`), and that rows survive (`store`).
 
@@ -43,6 +45,13 @@ use crate::{
 
 /// By pool of a name; none: all are full.
 pub(super) type Standings = Option<Arc<[Standing]>>;
+
+/// What health says of a name has to leave, by family: pools and endpoints, the first that fell first.
+/// None: nothing has to, or the name has no budget.
+pub(super) type Fallen = Option<Arc<[Vec<InPool>]>>;
+
+/// An endpoint, and the pool that it is of.
+pub(super) type InPool = (Box<str>, Target);
 
 /// What happened while names were decided, and is to be told and kept outside.
 #[derive(Debug, Default)]
@@ -82,7 +91,9 @@ impl Stand {
 pub(super) struct Returns {
     standings: ByPlace<Arc<[Standing]>>,
     /// By owner: pools and endpoints over budget.
-    over_budget: HashMap<Name, Vec<(Box<str>, Target)>>,
+    over_budget: HashMap<Name, Vec<InPool>>,
+    /// By owner.
+    fallen: HashMap<Name, Arc<[Vec<InPool>]>>,
     turns: Turns,
 }
 
@@ -90,6 +101,20 @@ impl Returns {
     /// Where the pools of a name stand.
     pub(super) fn standings(&self, place: Place) -> Standings {
         self.standings.get(&place).cloned()
+    }
+
+    /// What of a name had to leave latest.
+    pub(super) fn fallen(&self, name: &Name) -> Fallen {
+        self.fallen.get(name).cloned()
+    }
+
+    /// Takes down what of a name has to leave now.
+    pub(super) fn fall(&mut self, name: &Name, now: Fallen) {
+        if let Some(now) = now {
+            self.fallen.insert(name.clone(), now);
+        } else if !self.fallen.is_empty() {
+            self.fallen.remove(name);
+        }
     }
 
     /// Whether an endpoint is down and stays in.
@@ -126,10 +151,14 @@ impl Returns {
                 }
             };
             let standings: Vec<Standing> = name.policy.pools.iter().map(standing).collect();
-            let is_new = |pool: &&Pool| old_name.policy.pools.iter().all(|it| it.name != pool.name);
-            let added = name.policy.pools.iter().filter(|pool| pool.ramp.is_some()).filter(is_new);
-            let row = |pool: &Pool| (pool_key(&name.owner, &pool.name), Standing::Out);
-            self.turns.ramps.extend(added.map(row));
+            let is_new = |pool: &Pool| old_name.policy.pools.iter().all(|it| it.name != pool.name);
+            let zone = &after.zones[place.0.idx()];
+            for (idx, pool) in name.policy.pools.iter().enumerate() {
+                if pool.ramp.is_some() && is_new(pool) {
+                    let (zone, standing) = (Arc::clone(zone), Standing::Out);
+                    self.turns.ramps.push(Stand { zone, name: place.1, pool: idx, standing });
+                }
+            }
             self.set(place, remembered(standings));
         }
         for (place, standings) in stood {
@@ -141,11 +170,14 @@ impl Returns {
                 }
             }
         }
-        if !self.over_budget.is_empty() {
+        if !(self.over_budget.is_empty() && self.fallen.is_empty()) {
             let stays: HashSet<&Name> =
                 names_in(&after.zones, carried.fresh()).map(|(_, it)| &it.owner).collect();
             let gone = old.keys().filter(|it| !stays.contains(**it));
-            gone.for_each(|it| drop(self.over_budget.remove(*it)));
+            for name in gone {
+                self.over_budget.remove(*name);
+                self.fallen.remove(*name);
+            }
         }
     }
 
@@ -255,7 +287,7 @@ impl Returns {
         }) else {
             return;
         };
-        let mut now: Vec<(Box<str>, Target)> = Vec::new();
+        let mut now: Vec<InPool> = Vec::new();
         let mut is_up: HashMap<(&str, &Target), bool> = HashMap::new();
         for (pool, endpoint, conditions) in endpoints(&name.policy, steered) {
             is_up.insert((&pool.name, &endpoint.target), conditions.iter().all(|it| it.up));
@@ -264,8 +296,7 @@ impl Returns {
             }
         }
         let before = self.over_budget.remove(&name.owner).unwrap_or_default();
-        let subject =
-            |(pool, target): &(Box<str>, Target)| format!("{}/{pool}/{target}", name.owner);
+        let subject = |(pool, target): &InPool| format!("{}/{pool}/{target}", name.owner);
         for it in now.iter().filter(|it| !before.contains(it)) {
             self.tell(|| Transition {
                 kind: Kind::OverBudget,
@@ -331,6 +362,40 @@ pub(super) fn standings_after(
         before.after(pool.ramp.as_ref(), seen(policy, idx, conditions), now)
     };
     remembered(policy.pools.iter().enumerate().map(standing).collect())
+}
+
+/// What of a name has to leave by these conditions, one for each family; of those that fell at one
+/// time, `since` says who was the first.
+pub(super) fn fallen_after<T: Ord>(
+    policy: &Policy,
+    conditions: &[Conditions],
+    before: &Fallen,
+    since: impl Fn(usize, usize) -> T,
+) -> Fallen {
+    policy.eject_max_percent?;
+    let of_family = |(family, conditions): (usize, &Conditions)| {
+        // Other files may have given the name other families.
+        let before = before.as_deref().and_then(|it| it.get(family));
+        let before = before.map_or(&[][..], Vec::as_slice);
+        let order: HashMap<(&str, &Target), usize> =
+            before.iter().zip(0..).map(|(it, at)| ((&*it.0, &it.1), at)).collect();
+        let pools = policy.pools.iter().enumerate();
+        let places = pools.flat_map(|(at, pool)| {
+            pool.endpoints.iter().enumerate().map(move |(idx, it)| (at, idx, &pool.name, it))
+        });
+        let has_to_leave = |(pool, idx, ..): &(usize, usize, _, _)| -> bool {
+            let it: &Condition = &conditions[*pool][*idx];
+            it.is_ejected()
+        };
+        let mut fallen: Vec<_> = places.filter(has_to_leave).collect();
+        fallen.sort_by_cached_key(|(pool, idx, name, it)| {
+            let known = order.get(&(&***name, &it.target)).copied();
+            (known.unwrap_or(usize::MAX), since(*pool, *idx))
+        });
+        fallen.into_iter().map(|(.., name, it)| (name.clone(), it.target.clone())).collect()
+    };
+    let fallen: Vec<Vec<_>> = conditions.iter().enumerate().map(of_family).collect();
+    fallen.iter().any(|it| !it.is_empty()).then(|| fallen.into())
 }
 
 /// What is seen of a pool: an alias is up when it is for any family.

@@ -14,29 +14,28 @@
 //! - The operator's word is no health: what it keeps out is not counted, and what it lets in is not
 //!   down.
 //!
-//! *Not here:* when an endpoint went down (`state`). That it is answered with the short TTL is what any
+//! *Not here:* in which order endpoints went down (`state`). That it is answered with the short TTL is what any
 //! endpoint is with a change in sight (`choose`).
 
 use super::{Condition, Policy, choose::enough_is_up};
 
-/// The places, pool and endpoint, of those that are down and stay in; `since` says which of two went
+/// The places, pool and endpoint, of those that are down and stay in; `order` says which of two went
 /// down first. Of those that went down at once the first of the policy is the first.
 pub fn over_budget<T: Ord>(
     policy: &Policy,
     conditions: &[Vec<Condition>],
-    since: impl Fn(usize, usize) -> T,
+    order: impl Fn(usize, usize) -> T,
 ) -> Vec<(usize, usize)> {
     let Some(percent) = policy.eject_max_percent else { return Vec::new() };
-    let is_down = |it: &Condition| it.present && !it.up && !it.is_withdrawn();
     let mut down: Vec<(usize, usize)> = Vec::new();
     for (pool, conditions) in conditions.iter().enumerate() {
-        let places = conditions.iter().enumerate().filter(|(_, it)| is_down(it));
+        let places = conditions.iter().enumerate().filter(|(_, it)| it.is_ejected());
         down.extend(places.map(|(endpoint, _)| (pool, endpoint)));
     }
     if down.is_empty() {
         return down;
     }
-    down.sort_by_cached_key(|(pool, endpoint)| since(*pool, *endpoint));
+    down.sort_by_cached_key(|(pool, endpoint)| order(*pool, *endpoint));
 
     // As if all of them stayed in.
     let mut kept = conditions.to_vec();

@@ -341,6 +341,12 @@ impl Condition {
         u64::from(self.dial) * u64::from(self.ramp)
     }
 
+    /// Whether health alone says that it has to leave.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.present && !self.up && !self.is_withdrawn()
+    }
+
     /// Whether the operator has withdrawn it.
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {

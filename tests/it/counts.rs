@@ -18,7 +18,7 @@ use evenkeel::{
     clock,
     compile::{self, Plan},
     counters::{Before, Registry},
-    health::{Outcome, Report, Status, Verdict, Why},
+    health::{Outcome, Report, Status, Told, Verdict, Why},
     serve::{Client, Engine, Serving, Sockets, TcpLimits},
     snapshot::Snapshot,
     state::{Change, Publisher, State},
@@ -85,7 +85,7 @@ fn say(state: &mut State, verdict: Verdict) {
     for spec in state.plan().probes.clone() {
         let status = Status { verdict, shaky: false };
         let outcome = Outcome::Failed(Why::Status(500));
-        let report = Report { spec, status, outcome, load: None, at: clock::wall() };
+        let report = Report { spec, status, outcome, told: Told::default(), at: clock::wall() };
         state.apply(Change::Probed(report));
     }
 }

@@ -364,3 +364,22 @@ fn a_pool_that_stayed_in_has_not_left() {
     world.says('a', UP, 3);
     assert_eq!(world.weights(3), ["east=1 west=20"]);
 }
+
+#[test]
+fn what_is_out_stays_out_whichever_of_its_probes_fails() {
+    let mut world = World::with(budgeted("www a 192.0.2.1:ab b 192.0.2.2:c c 192.0.2.3:d", 50));
+    for letter in ['a', 'b', 'c', 'd'] {
+        world.says(letter, UP, 0);
+    }
+    let mut check = |letter, status, secs, expect: &str| {
+        world.says(letter, status, secs);
+        world.state.snapshot(at(secs));
+        assert_eq!(world.gives(), [expect], "{letter} at {secs}");
+    };
+    check('a', DOWN, 1, "b[0]c[0]");
+    check('c', DOWN, 2, "b[0!]c[0]");
+    check('b', DOWN, 3, "b[0!]c[0]");
+    // It is down since then, if one asks the probe that is left.
+    check('a', UP, 4, "b[0!]c[0]");
+    check('b', UP, 5, "a[0]c[0]");
+}
