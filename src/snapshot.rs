@@ -17,7 +17,7 @@ use crate::{
     counters::{Before, Registry},
     geo::{Geo, Prefix},
     ids::{SteeredId, ZoneId},
-    steer::{Basin, Branch, Condition, Measured, Outlook, Policy, Stream, View},
+    steer::{Basin, Branch, Condition, Measured, Outcome, Outlook, Policy, Stream, View},
     tally::{NameCells, ZoneCells, ZoneTally},
     wire::{Family, Folded, Rtype, name, reply::RecordSet},
     zone::{Found, Zone},
@@ -341,6 +341,13 @@ impl Steered {
         });
         let (policy, view, parts) = (&*self.policy, &*self.view, &**self.parts.as_ref()?);
         Some(Stream { policy, view, parts, n_names, branches: branches.collect() })
+    }
+
+    /// Whether clients get nothing yet, because not everything was probed.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let mut decisions = self.families.iter().flat_map(|it| it.outlook.decisions());
+        decisions.any(|it| it.outcome == Outcome::NotReady)
     }
 
     /// What is given for a family, if the name's pools hold it.

@@ -216,7 +216,9 @@ impl State {
             keep_in(&policy, conditions, fallen);
         }
         let is_known = |probes: &Tree| self.verdict(probes).verdict != Verdict::Unknown;
-        let is_ready = !self.warming || name.probes.iter().flatten().all(is_known);
+        let is_ready = !self.warming
+            || name.probes.iter().flatten().all(is_known)
+                && !targets.values().any(|it| it.is_waiting());
         let standings = match (policy.has_ramp(), is_ready) {
             (false, _) => None,
             // Nobody was given anything yet.

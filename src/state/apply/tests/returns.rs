@@ -383,3 +383,32 @@ fn what_is_out_stays_out_whichever_of_its_probes_fails() {
     check('a', UP, 4, "b[0!]c[0]");
     check('b', UP, 5, "a[0]c[0]");
 }
+
+/// A plan in which the pools at that address are the name `inner` instead.
+fn nested(lines: &str, address: &str) -> Plan {
+    let inner = Target::Alias(Name::parse("inner.example.com.", None).unwrap());
+    plan_with(lines, |policy| {
+        for pool in &mut policy.pools {
+            let steps = [5, 100].into();
+            pool.ramp = Some(Ramp { steps, every: Duration::from_mins(1) });
+            for it in pool.endpoints.iter_mut().filter(|it| it.target.to_string() == address) {
+                it.target = inner.clone();
+            }
+        }
+    })
+}
+
+#[test]
+fn a_name_waits_for_the_names_that_its_pools_are() {
+    let lines = "inner a 192.0.2.1:a\nouter b 192.0.2.2:b nested 192.0.2.3";
+    let mut world = World::with(nested(lines, "192.0.2.3"));
+    world.says('b', UP, 0);
+    assert_eq!(world.weights(0), ["none", "none"]);
+    world.says('a', UP, 1);
+    // It was never down, and does not come back in steps.
+    assert_eq!(world.weights(1), ["a=1", "b=1 nested=1"]);
+    world.says('a', DOWN, 2);
+    assert_eq!(world.weights(2), ["none", "b=1"]);
+    world.says('a', UP, 3);
+    assert_eq!(world.weights(3), ["a=1", "b=20 nested=1"]);
+}
