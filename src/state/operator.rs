@@ -98,6 +98,13 @@ impl State {
     /// Takes what the operators say.
     pub(super) fn hear(&mut self, next: Overrides) {
         let concerned = self.concerned_places(&next);
+        let dials = |it: &Overrides| -> Vec<(String, u8)> {
+            it.dials().map(|(region, it)| (region.to_owned(), it.percent)).collect()
+        };
+        if dials(&self.overrides) != dials(&next) {
+            // A region may be able to take less whose endpoints nobody was given anyhow.
+            self.spill.look_again();
+        }
         self.apart = apart(all_names(&self.plan().zones), &next).collect();
         self.overrides = next;
         if let Some(names) = self.stale.names() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     state::{Dial, Note, Override, Pattern, Standing, Turns, Word},
-    steer::Ramp,
+    steer::{Load, Ramp},
 };
 
 fn at(secs: u64) -> SystemTime {
@@ -411,4 +411,21 @@ fn a_name_waits_for_the_names_that_its_pools_are() {
     assert_eq!(world.weights(2), ["none", "b=1"]);
     world.says('a', UP, 3);
     assert_eq!(world.weights(3), ["a=1", "b=20 nested=1"]);
+}
+
+#[test]
+fn a_dial_counts_where_nobody_is_given_anything() {
+    let mut plan = plan_with(TWO, |policy| policy.demand = Load::new(10.0));
+    plan.regions = vec!["north".into()];
+    plan.capacities = HashMap::from([("north".into(), 100.0)]);
+    let mut world = World::with(plan);
+    world.says('a', UP, 0);
+    world.says('b', UP, 0);
+    world.weights(0);
+    let mut next = world.state.overrides().clone();
+    let note = Note { reason: String::new(), author: String::new(), since: at(0), until: None };
+    next.dial("north", Dial { percent: 50, note });
+    world.state.apply(Change::Said(next));
+    let basins = world.state.snapshot(at(1)).expect("a region can take less").basins;
+    assert_eq!(basins.iter().map(|it| it.capacity).collect::<Vec<_>>(), [Some(50.0)]);
 }
