@@ -19,6 +19,14 @@ pub(super) const HOSTS: usize = 4;
 /// What is always there as long as the prober's own network is.
 const CONTROL: &str = "192.0.2.250";
 
+/// How pools may come back; `none` hides what is said around it.
+const RAMPS: [&str; 4] = [
+    "{ steps: [5%, 25%, 50%, 100%], every: 1m }",
+    "{ steps: [1%, 10%, 100%], every: 10m }",
+    "{ steps: [50%, 100%], every: 15s }",
+    "none",
+];
+
 const NAMES_MAX: usize = 20;
 const CHECKS_MAX: usize = 5;
 
@@ -28,6 +36,10 @@ pub(super) struct Files {
     /// Whether all checks have the default numbers.
     pub(super) even: bool,
     control: bool,
+    /// That of the defaults.
+    ramp: Option<&'static str>,
+    /// By region; none: nobody says.
+    capacities: [Option<u32>; REGIONS.len()],
     checks: Vec<Check>,
     names: Vec<Named>,
     /// Names are not used again.
@@ -64,6 +76,9 @@ struct Named {
     answers: usize,
     ttl: (u32, u32),
     by_distance: bool,
+    ramp: Option<&'static str>,
+    eject_max: Option<u32>,
+    demand: Option<u32>,
     /// The number of a name that is one more pool.
     alias: Option<usize>,
 }
@@ -76,6 +91,7 @@ struct Pool {
     trickle: Option<u32>,
     serves: Option<&'static str>,
     fence: bool,
+    ramp: Option<&'static str>,
     /// Hosts with their weights.
     v4: Vec<(usize, u32)>,
     v6: Vec<usize>,
@@ -85,7 +101,9 @@ impl Files {
     pub(super) fn random(roll: &mut Roll) -> Self {
         let even = percent(roll, 50);
         let control = percent(roll, 25);
-        let mut files = Self { even, control, checks: vec![], names: vec![], name_next: 0 };
+        let (ramp, capacities) = (ramp(roll, 30), capacities(roll));
+        let (checks, names) = (vec![], vec![]);
+        let mut files = Self { even, control, ramp, capacities, checks, names, name_next: 0 };
         for _ in 0..2 + below(roll, CHECKS_MAX - 1) {
             files.add_check(roll);
         }
@@ -99,7 +117,7 @@ impl Files {
     pub(super) fn edit(&mut self, roll: &mut Roll) {
         let name = below(roll, self.names.len());
         let check = below(roll, self.checks.len());
-        match below(roll, 8) {
+        match below(roll, 12) {
             0 if self.names.len() < NAMES_MAX => self.add_name(roll),
             1 if 2 < self.names.len() => {
                 let gone = self.names.remove(name).number;
@@ -125,6 +143,11 @@ impl Files {
                 self.names[name].pools = pools;
             }
             6 => self.names[name].all_down = all_down(roll),
+            7 => self.capacities = capacities(roll),
+            8 => self.names[name].demand = demand(roll),
+            9 => self.names[name].eject_max = eject_max(roll),
+            10 if percent(roll, 20) => self.ramp = ramp(roll, 50),
+            10 => self.names[name].ramp = ramp(roll, 60),
             _ => {
                 for pool in &mut self.names[name].pools {
                     pool.weight = weight(roll);
@@ -185,6 +208,9 @@ impl Files {
             answers: one_of(roll, &[1, 2, 8]),
             ttl: one_of(roll, &[(20, 5), (60, 5), (20, 20), (300, 10)]),
             by_distance: percent(roll, 15),
+            ramp: ramp(roll, 30),
+            eject_max: eject_max(roll),
+            demand: demand(roll),
             alias: alias.then(|| one_of(roll, &numbers)),
         };
         self.name_next += 1;
@@ -208,10 +234,16 @@ impl Files {
     /// The server file.
     pub(super) fn server(&self) -> String {
         let mut text = "version: 1\nlisten: ['127.0.0.1:53']\nzones: zones/\ngeoip: []\n\
-                        networks: { 20.0.0.0/8: { country: DE, at: [51, 9] } }\nregions:\n"
+                        networks: { 20.0.0.0/8: { country: DE, at: [51, 9] } }\n"
             .to_owned();
-        for (region, at) in REGIONS.iter().zip([(39, -77), (53, -6), (1, 103), (-23, -46)]) {
-            writeln!(text, "  {region}: {{ at: [{}, {}] }}", at.0, at.1).unwrap();
+        if let Some(ramp) = self.ramp {
+            writeln!(text, "defaults: {{ ramp: {ramp} }}").unwrap();
+        }
+        text += "regions:\n";
+        let places = ["39, -77", "53, -6", "1, 103", "-23, -46"];
+        for ((region, at), capacity) in REGIONS.iter().zip(places).zip(self.capacities) {
+            let capacity = capacity.map_or(String::new(), |it| format!(", capacity: {it}"));
+            writeln!(text, "  {region}: {{ at: [{at}]{capacity} }}").unwrap();
         }
         text += "checks:\n";
         for (idx, check) in self.checks.iter().enumerate() {
@@ -274,6 +306,15 @@ impl Named {
         if let Some(min_up) = self.min_up {
             writeln!(text, "      min_up: {min_up}%").unwrap();
         }
+        if let Some(ramp) = self.ramp {
+            writeln!(text, "      ramp: {ramp}").unwrap();
+        }
+        if let Some(eject_max) = self.eject_max {
+            writeln!(text, "      eject_max: {eject_max}%").unwrap();
+        }
+        if let Some(demand) = self.demand {
+            writeln!(text, "      demand: {demand}").unwrap();
+        }
         if self.sticky {
             text.push_str("      sticky: client\n");
         }
@@ -304,6 +345,9 @@ impl Pool {
         }
         if self.fence {
             text += ", fence: true";
+        }
+        if let Some(ramp) = self.ramp {
+            write!(text, ", ramp: {ramp}").unwrap();
         }
         let v4 = self.v4.iter().map(|(host, weight)| {
             format!("{{ address: {}, weight: {weight} }}", address_v4(*region, *host))
@@ -338,6 +382,7 @@ fn pool(roll: &mut Roll, region: usize) -> Pool {
         trickle: (tier == 2 && percent(roll, 50)).then_some(5),
         serves,
         fence: serves == Some("[DE]") && percent(roll, 40),
+        ramp: ramp(roll, 15),
         v4: (begin..begin + hosts).map(|it| (it, one_of(roll, &[1, 1, 3]))).collect(),
         v6: if percent(roll, 30) { vec![begin] } else { vec![] },
     }
@@ -361,4 +406,22 @@ fn weight(roll: &mut Roll) -> u32 {
 
 fn all_down(roll: &mut Roll) -> &'static str {
     one_of(roll, &["serve_all", "serve_all", "serve_all", "last_good", "refuse"])
+}
+
+/// A ramp, with so many percent of chance.
+fn ramp(roll: &mut Roll, chance: u64) -> Option<&'static str> {
+    percent(roll, chance).then(|| one_of(roll, &RAMPS))
+}
+
+fn eject_max(roll: &mut Roll) -> Option<u32> {
+    percent(roll, 20).then(|| one_of(roll, &[20, 30, 60, 67, 100]))
+}
+
+fn demand(roll: &mut Roll) -> Option<u32> {
+    percent(roll, 40).then(|| one_of(roll, &[10, 50, 100]))
+}
+
+fn capacities(roll: &mut Roll) -> [Option<u32>; REGIONS.len()] {
+    let is_known = percent(roll, 60);
+    REGIONS.map(|_| (is_known && percent(roll, 80)).then(|| one_of(roll, &[50, 200, 1000])))
 }

@@ -15,7 +15,7 @@
 //! *Not here:* what answers may hold (`answers`).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -32,7 +32,11 @@ use evenkeel::{
     },
 };
 
-use super::{Event, Right, world::World};
+use super::{
+    Event, Right,
+    returns::{Returns, Told},
+    world::World,
+};
 
 /// What is right now, and what happened.
 pub(super) struct Watch {
@@ -46,12 +50,20 @@ pub(super) struct Watch {
     blind: bool,
     /// What may not fall, because only the prober's network is lost.
     spared: HashSet<usize>,
-    journal: Journal,
+    pub(super) journal: Journal,
     /// By subject, the verdict that was told last.
     told: HashMap<String, Verdict>,
     pub(super) engine: Engine,
     pub(super) registry: Registry,
     pub(super) rcodes: [u64; 6],
+    /// How the pools of names come back, by owner.
+    pub(super) returns: HashMap<String, Returns>,
+    /// What has to be told of them.
+    pub(super) to_tell: Vec<Told>,
+    /// The regions that are given more than they can take.
+    pub(super) overloaded: BTreeSet<Box<str>>,
+    /// Of which regions has to be told that it begins, or ends.
+    pub(super) to_flood: Vec<(Box<str>, bool)>,
 }
 
 /// What happened, in numbers.
@@ -71,6 +83,13 @@ pub(super) struct Tally {
     pub(super) restarts: u64,
     pub(super) words: u64,
     pub(super) refused: u64,
+    pub(super) takeovers: u64,
+    pub(super) turns: u64,
+    pub(super) steps: u64,
+    pub(super) over_budget: u64,
+    pub(super) full: u64,
+    pub(super) overloads: u64,
+    pub(super) no_room: u64,
 }
 
 /// A probe, as the world and the server see its target.
@@ -119,6 +138,10 @@ impl Watch {
             engine: Engine::default(),
             registry: Registry::new(1),
             rcodes: [0; 6],
+            returns: HashMap::new(),
+            to_tell: Vec::new(),
+            overloaded: BTreeSet::new(),
+            to_flood: Vec::new(),
         }
     }
 
@@ -186,6 +209,10 @@ impl Watch {
             self.spared.remove(gone);
         }
         self.adopt_endpoints(state);
+        self.adopt_returns(state, restarted);
+        if restarted {
+            self.overloaded.clear();
+        }
         self.check_verdicts(state)?;
         Ok(coming)
     }
@@ -340,6 +367,12 @@ impl Watch {
         }
     }
 
+    /// A server took over, with what the one before it thought of its prober.
+    pub(super) fn take_over(&mut self, sight: Sight) {
+        self.tally.takeovers += 1;
+        self.blind = sight.is_blind();
+    }
+
     /// What was said of a target long enough ago has to be known; whether it is settled by that.
     pub(super) fn settle(&mut self, key: usize, epoch: u64) -> Result<bool, String> {
         let blind = self.blind;
@@ -418,7 +451,7 @@ impl Watch {
             }
         }
         let told = self.journal.latest(1).first().map_or(0, |it| it.id);
-        if told != self.tally.falls + self.tally.rises {
+        if told != self.tally.falls + self.tally.rises + self.tally.turns {
             return Err(format!("{told} events, {:?}", self.tally));
         }
         let totals = self.registry.totals();
@@ -460,7 +493,7 @@ impl Probe {
 }
 
 impl Tally {
-    fn fields(&mut self) -> [&mut u64; 14] {
+    fn fields(&mut self) -> [&mut u64; 21] {
         let Self {
             probes,
             falls,
@@ -476,6 +509,13 @@ impl Tally {
             restarts,
             words,
             refused,
+            takeovers,
+            turns,
+            steps,
+            over_budget,
+            full,
+            overloads,
+            no_room,
         } = self;
         [
             probes,
@@ -492,6 +532,13 @@ impl Tally {
             restarts,
             words,
             refused,
+            takeovers,
+            turns,
+            steps,
+            over_budget,
+            full,
+            overloads,
+            no_room,
         ]
     }
 
