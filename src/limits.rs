@@ -309,6 +309,9 @@ pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Changes of a verdict that `flap` may ask for; that many times are remembered per target.
 pub const FLAP_CHANGES_MAX: u64 = 100;
 
+/// Outcomes that are remembered of each probe, to be shown: ten minutes at the default `every`, in 1 KiB.
+pub const OUTCOMES_KEPT_MAX: usize = 60;
+
 /// Reports of outcomes that wait to be taken in. At the limit the prober waits.
 pub const REPORTS_WAITING_MAX: usize = 1024;
 
@@ -446,6 +449,10 @@ pub const SNAPSHOTS_RETIRED_MAX: usize = 256;
 pub const SNAPSHOTS_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 // ---- State on disk ----
+
+/// Names of which it is told what would follow from an act of an operator; of the others, how many
+/// there are.
+pub const FORESEEN_NAMES_MAX: usize = 100;
 
 /// Acts of operators that wait for the one that is being written. At the limit a further one is
 /// refused.

@@ -161,6 +161,7 @@ fn plan(geo: &Arc<Geo>, names: usize, of: impl Fn(usize) -> (usize, Policy)) -> 
         probes: (0..n_probes).map(spec).collect(),
         checks: Vec::new(),
         regions: Vec::new(),
+        places: std::collections::HashMap::new(),
         capacities: std::collections::HashMap::new(),
     }
 }
@@ -181,6 +182,7 @@ fn verdicts(what: &str, plan: Plan, said: &Overrides) {
             status,
             outcome,
             told: Told::default(),
+            took: Duration::ZERO,
             at: clock::wall(),
         };
         let (is_new, took) = timed(|| {

@@ -2,7 +2,10 @@
 //!
 //! Not here: what the values mean (`state`, `explain`).
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +18,7 @@ use super::{
 use crate::{
     explain::{self, Answer, Explanation, Nested},
     state::{
-        EndpointReport, RegionState,
+        EndpointReport, Recent, RegionState,
         journal::{Entry, Transition},
     },
 };
@@ -102,6 +105,9 @@ pub struct Region {
     /// Its name.
     #[schema(example = "us-east-1")]
     pub name: String,
+    /// Where it is: degrees north and east.
+    #[serde(default)]
+    pub at: Option<[f32; 2]>,
     /// What its endpoints are together.
     pub state: RegionWord,
     /// Percent of its normal traffic that it may get.
@@ -160,6 +166,7 @@ impl From<&super::Status> for Status {
     fn from(status: &super::Status) -> Self {
         let region = |it: &crate::state::RegionReport| Region {
             name: it.name.to_string(),
+            at: it.at.map(|it| [it.lat(), it.lon()]),
             state: RegionWord::from(it.state),
             dial: it.dial,
             capacity: it.capacity,
@@ -256,16 +263,40 @@ struct Check {
     /// When that was.
     #[schema(format = DateTime)]
     at: Option<String>,
+    /// What the latest executions came to, the oldest first; only if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    history: Option<Vec<Execution>>,
 }
 
-impl From<&[EndpointReport]> for Endpoints {
-    fn from(reports: &[EndpointReport]) -> Self {
+/// An execution of a check.
+#[derive(Debug, Serialize, ToSchema)]
+struct Execution {
+    /// When it ended.
+    #[schema(format = DateTime)]
+    at: String,
+    /// How long it took, in milliseconds.
+    ms: u32,
+    /// Whether it was good.
+    good: bool,
+}
+
+impl Execution {
+    fn of(it: &Recent) -> Self {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(it.at_ms);
+        Self { at: rfc3339(at), ms: it.took_ms, good: it.good }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn of(reports: &[EndpointReport], has_history: bool) -> Self {
         let check = |it: &crate::state::CheckReport| Check {
             name: it.check.to_string(),
             target: it.target.clone(),
             verdict: it.verdict.to_string(),
             outcome: it.latest.as_ref().map(|(outcome, _)| outcome.to_string()),
             at: it.latest.as_ref().map(|(_, at)| rfc3339(*at)),
+            history: has_history.then(|| it.recent.iter().map(Execution::of).collect()),
         };
         let endpoint = |it: &EndpointReport| Endpoint {
             name: it.name.to_string(),

@@ -26,6 +26,7 @@ use super::{
     operator,
     problem::Refused,
     rate::Rates,
+    zones,
 };
 use crate::{
     compile::keys::Scope,
@@ -33,7 +34,7 @@ use crate::{
     explain::{self, Question, Unexplained},
     geo::Prefix,
     limits::API_BODY_LEN_MAX,
-    state::latency::Sample,
+    state::{Concerned, latency::Sample},
     wire::{Name, Rtype},
 };
 
@@ -42,6 +43,7 @@ pub(super) fn routes(api: Api) -> Router {
     let read = OpenApiRouter::new()
         .routes(routes!(status))
         .routes(routes!(endpoints))
+        .routes(routes!(history))
         .routes(routes!(explain_call))
         .routes(routes!(events::page))
         .routes(routes!(events::follow))
@@ -50,6 +52,7 @@ pub(super) fn routes(api: Api) -> Router {
         .routes(routes!(latency))
         .routes(routes!(heartbeat))
         .merge(operator::routes());
+    let read = read.merge(zones::routes());
     let admin = OpenApiRouter::new().routes(routes!(reload));
     let v1 = guarded(&api, read, Scope::Read)
         .merge(guarded(&api, operate, Scope::Operate))
@@ -139,18 +142,55 @@ async fn status(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Res
     responses((status = 200, description = "Endpoints", body = body::Endpoints), Refused<404>),
 )]
 async fn endpoints(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let only = only(query.as_deref())?;
+    told_endpoints(&api, only, false).await
+}
+
+/// The endpoints of a steered name, with what their checks came to
+///
+/// With the latest 60 executions of each check.
+#[utoipa::path(
+    get,
+    path = "/endpoints/history",
+    operation_id = "endpoints_history",
+    tag = "state",
+    params(
+        ("name" = inline(NameForm), Query, description = "Those of this name",
+            example = "www.example.com"),
+    ),
+    responses((status = 200, description = "Endpoints", body = body::Endpoints), Refused<404>),
+)]
+async fn history(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let Some(name) = only(query.as_deref())? else {
+        let hint = "write `name=www.example.com`";
+        return Err(Problem::bad_parameter("the parameter `name` is missing", hint));
+    };
+    told_endpoints(&api, Some(name), true).await
+}
+
+/// The name in `name`, if there is one.
+fn only(query: Option<&str>) -> Result<Option<Name>, Problem> {
     let mut only = None;
-    for (key, value) in parameters(query.as_deref()) {
+    for (key, value) in parameters(query) {
         match &*key {
             "name" => only = Some(name(&value)?),
             _ => return Err(unknown_parameter(&key, "`name`")),
         }
     }
-    let endpoints = ask(&api, |reply| Request::Endpoints(only.clone(), reply)).await?;
+    Ok(only)
+}
+
+async fn told_endpoints(
+    api: &Api,
+    only: Option<Name>,
+    has_history: bool,
+) -> Result<Response, Problem> {
+    let concerned = only.clone().map_or(Concerned::All, Concerned::Name);
+    let endpoints = ask(api, |reply| Request::Endpoints(concerned, reply)).await?;
     if let Some(name) = only.filter(|_| endpoints.is_empty()) {
         return Err(unexplained(&name, Unexplained::NotSteered));
     }
-    Ok(json(&body::Endpoints::from(&*endpoints)))
+    Ok(json(&body::Endpoints::of(&endpoints, has_history)))
 }
 
 /// Read the files again
@@ -347,6 +387,14 @@ impl Asked {
             Err(why) => Err(unexplained(&self.name, why)),
         }
     }
+}
+
+/// A parameter that is there or not.
+pub(super) fn flag(key: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| {
+        let detail = format!("`{key}={value}` is neither yes nor no");
+        Problem::bad_parameter(detail, format!("write `{key}=true` or `{key}=false`"))
+    })
 }
 
 /// A part of a path that says what is meant.

@@ -23,10 +23,12 @@ mod document;
 mod events;
 mod forms;
 mod operator;
+mod preview;
 mod problem;
 mod rate;
 mod server;
 mod time;
+mod zones;
 
 pub use calls::Asked;
 pub use problem::Problem;
@@ -43,7 +45,7 @@ use crate::{
     config::Complaint,
     snapshot::Snapshot,
     state::{
-        Dial, EndpointReport, Note, Overrides, Pattern, RegionReport, Word,
+        Concerned, Dial, EndpointReport, Foreseen, Note, Overrides, Pattern, RegionReport, Word,
         journal::{Entry, Following},
         latency::Sample,
     },
@@ -70,8 +72,8 @@ pub struct Api {
 pub enum Request {
     /// How the server is.
     Status(oneshot::Sender<Status>),
-    /// All endpoints, or those of one name.
-    Endpoints(Option<Name>, oneshot::Sender<Vec<EndpointReport>>),
+    /// These endpoints.
+    Endpoints(Concerned, oneshot::Sender<Vec<EndpointReport>>),
     /// Read the files again: the generation that follows, or what is wrong with them.
     Reload(oneshot::Sender<Result<u64, Vec<Complaint>>>),
     /// At most so many events: those after an id, or the latest.
@@ -91,6 +93,8 @@ pub enum Request {
     Overrides(oneshot::Sender<Overrides>),
     /// Say something else, by `force` even if that leaves a name with nothing: the ids concerned.
     Say(Saying, bool, oneshot::Sender<Result<Vec<u64>, Unsaid>>),
+    /// What would follow if an operator said this, by `force` even if names were left with nothing.
+    Foresee(Saying, bool, oneshot::Sender<Result<Foreseen, Unsaid>>),
     /// Take measured round trips in, each with the number of its line.
     Measure(Vec<(usize, Sample)>, oneshot::Sender<Measured>),
 }

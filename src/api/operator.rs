@@ -20,8 +20,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api, Problem, Request, Saying, Unsaid,
     access::Caller,
-    calls::{Segment, ask, json, no_parameters, parameters, segment, unknown_parameter},
+    calls::{Segment, ask, flag, json, no_parameters, parameters, segment, unknown_parameter},
     forms::{AuthorForm, LastsForm, ReasonForm, TargetForm, WordForm},
+    preview::Preview,
     problem::Refused,
     time::rfc3339,
 };
@@ -149,6 +150,28 @@ struct Set {
     id: u64,
 }
 
+/// What an override comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // It describes what is answered.
+enum SetAnswer {
+    /// It holds.
+    Set(Set),
+    /// What would follow, by `preview`.
+    Preview(Preview),
+}
+
+/// What a dial comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // It describes what is answered.
+enum DialAnswer {
+    /// It holds.
+    Dialed(Dialed),
+    /// What would follow, by `preview`.
+    Preview(Preview),
+}
+
 /// Overrides that were taken back.
 #[derive(Debug, Serialize, ToSchema)]
 struct Cleared {
@@ -222,9 +245,12 @@ pub(super) async fn list(
     path = "/overrides",
     operation_id = "set_override",
     tag = "operator",
+    params(
+        ("preview" = Option<bool>, Query, description = "Change nothing, and say what would follow"),
+    ),
     request_body = Asked,
     responses(
-        (status = 200, description = "It holds", body = Set),
+        (status = 200, description = "It holds, or what would follow", body = SetAnswer),
         Refused<404>,
         Refused<409>,
     ),
@@ -235,7 +261,7 @@ async fn set(
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    no_parameters(query.as_deref())?;
+    let is_preview = is_preview(query.as_deref())?;
     let asked: Asked = read(body)?;
     too_long(&[&asked.target])?;
     let target = Pattern::new(&asked.target).ok_or_else(|| {
@@ -253,7 +279,11 @@ async fn set(
     };
     let author = caller.author(asked.author);
     let note = note(asked.reason, author, asked.lasts.as_deref())?;
-    let ids = say(&api, Saying::Set(target, word, note), asked.force).await?;
+    let saying = Saying::Set(target, word, note);
+    if is_preview {
+        return foresee(&api, saying, asked.force).await;
+    }
+    let ids = say(&api, saying, asked.force).await?;
     Ok(json(&Set { id: ids.first().copied().unwrap_or_default() }))
 }
 
@@ -300,10 +330,13 @@ async fn clear(
     path = "/dials/{region}",
     operation_id = "dial",
     tag = "operator",
-    params(("region" = String, Path, description = "Its name", example = "us-east-1")),
+    params(
+        ("region" = String, Path, description = "Its name", example = "us-east-1"),
+        ("preview" = Option<bool>, Query, description = "Change nothing, and say what would follow"),
+    ),
     request_body = AskedDial,
     responses(
-        (status = 200, description = "It holds", body = Dialed),
+        (status = 200, description = "It holds, or what would follow", body = DialAnswer),
         Refused<404>,
         Refused<409>,
     ),
@@ -316,7 +349,7 @@ async fn dial(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let region = segment(region)?;
-    no_parameters(query.as_deref())?;
+    let is_preview = is_preview(query.as_deref())?;
     let asked: AskedDial = read(body)?;
     if 100 < asked.percent {
         let detail = format!("{} percent are no share", asked.percent);
@@ -325,7 +358,11 @@ async fn dial(
     let author = caller.author(asked.author);
     let note = note(asked.reason, author, asked.lasts.as_deref())?;
     let dial = Dial { percent: asked.percent, note };
-    say(&api, Saying::Dial(region.clone(), dial), asked.force).await?;
+    let saying = Saying::Dial(region.clone(), dial);
+    if is_preview {
+        return foresee(&api, saying, asked.force).await;
+    }
+    say(&api, saying, asked.force).await?;
     Ok(json(&Dialed { region: region.into(), percent: asked.percent }))
 }
 
@@ -372,11 +409,32 @@ fn too_long(texts: &[&str]) -> Result<(), Problem> {
 
 async fn say(api: &Api, saying: Saying, force: bool) -> Result<Vec<u64>, Problem> {
     let said = ask(api, |reply| Request::Say(saying, force, reply)).await?;
-    said.map_err(|why| match why {
+    said.map_err(unsaid)
+}
+
+async fn foresee(api: &Api, saying: Saying, force: bool) -> Result<Response, Problem> {
+    let foreseen = ask(api, |reply| Request::Foresee(saying, force, reply)).await?;
+    Ok(json(&Preview::of(&foreseen.map_err(unsaid)?)))
+}
+
+fn unsaid(why: Unsaid) -> Problem {
+    match why {
         Unsaid::Unknown(detail) => {
             Problem::unknown(detail, "`evenkeel status` and `endpoints` name what there is")
         }
         Unsaid::Nothing(names) => Problem::would_leave_nothing(&names),
         Unsaid::NotKept(detail) => Problem::not_kept(detail),
-    })
+    }
+}
+
+/// Whether it is asked what would follow, and nothing is to be done.
+fn is_preview(query: Option<&str>) -> Result<bool, Problem> {
+    let mut is_preview = false;
+    for (key, value) in parameters(query) {
+        match &*key {
+            "preview" => is_preview = flag(&key, &value)?,
+            _ => return Err(unknown_parameter(&key, "`preview`")),
+        }
+    }
+    Ok(is_preview)
 }

@@ -97,7 +97,7 @@ impl Problem {
     }
 
     pub(super) fn no_call(path: &str) -> Self {
-        let hint = "there are `/healthz` and, under `/api/v1/`, `status`, `endpoints`, `explain`, \
+        let hint = "there are `/healthz` and, under `/api/v1/`, `status`, `endpoints`, `zones`, `explain`, \
                     `events`, `events/stream`, `overrides`, `dials/REGION`, `reload`, `latency` and \
                     `heartbeats/CHECK`";
         Self::new(StatusCode::NOT_FOUND, format!("there is no `{path}`"), hint)

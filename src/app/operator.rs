@@ -21,7 +21,7 @@ use crate::{
     compile::EventKind,
     limits::{OPERATORS_WAITING_MAX, STATE_COMMIT_WAIT_MAX},
     state::{
-        Change, Dial, Note, Override, Overrides, Pattern,
+        Change, Dial, Foreseen, Note, Override, Overrides, Pattern,
         journal::Transition,
         store::{Act, NotKept},
     },
@@ -143,6 +143,16 @@ impl Control {
         let planned = self.plan_saying(saying, &mut next)?;
         let left = if force { Vec::new() } else { self.state.left_with_nothing(&next) };
         if left.is_empty() { Ok((planned, next)) } else { Err(Unsaid::Nothing(left)) }
+    }
+
+    /// What would follow if it were said.
+    pub(super) fn foresee(&mut self, saying: Saying, force: bool) -> Result<Foreseen, Unsaid> {
+        let (_, next) = self.may_say(saying, force)?;
+        if self.state.is_stale() {
+            // It is compared with what is given by all that is known.
+            self.publish();
+        }
+        Ok(self.state.foresee(&next, clock::wall()))
     }
 
     /// What was being written is on the disk, or is not.

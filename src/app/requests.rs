@@ -138,13 +138,14 @@ impl Control {
                 generation: self.state.generation(),
                 regions: self.state.regions(),
             })),
-            Request::Endpoints(only, reply) => {
-                drop(reply.send(self.state.endpoints(only.as_ref())));
+            Request::Endpoints(concerned, reply) => {
+                drop(reply.send(self.state.endpoints(&concerned)));
             }
             Request::Overrides(reply) => drop(reply.send(self.state.overrides().clone())),
             Request::Say(saying, force, reply) => {
                 self.say(saying, force, reply);
             }
+            Request::Foresee(saying, force, reply) => drop(reply.send(self.foresee(saying, force))),
             Request::Heartbeat(check, reply) => drop(reply.send(self.prober.heartbeat(&check))),
             Request::Reload(reply) => {
                 // Files that are being read may have changed since: who asks now waits for the next.

@@ -51,7 +51,7 @@ use std::{
 
 use crate::{
     config::{Complaints, Field, Place, Report},
-    geo::{Geo, Prefix},
+    geo::{Coordinates, Geo, Prefix},
     health::{Identity, ProbeSpec, Sanity, Tree},
     steer::Policy,
     wire::{Name, Rtype},
@@ -74,6 +74,8 @@ pub struct Plan {
     pub geo: Arc<Geo>,
     /// The regions that are declared, in the order of the file.
     pub regions: Vec<Box<str>>,
+    /// Where those of them are that say so.
+    pub places: HashMap<Box<str>, Coordinates>,
     /// How much those of them can take that say so, in the operator's unit; above 0.
     pub capacities: HashMap<Box<str>, f64>,
     /// The distinct probes that the zones' endpoints refer to.
@@ -274,6 +276,8 @@ impl Reading<'_> {
         let capacity =
             |it: &mut places::Region| Some((it.name.as_str().into(), it.capacity.take()?));
         let capacities = server.regions.iter_mut().filter_map(capacity).collect();
+        let place = |it: &places::Region| Some((it.name.as_str().into(), it.at?));
+        let places = server.regions.iter().filter_map(place).collect();
         let context = Context { regions: server.regions, checks: server.checks, ramp: server.ramp };
         let again =
             if report.count() == 0 { memory.again(&server.zones, &context, began) } else { None };
@@ -291,6 +295,7 @@ impl Reading<'_> {
             zones: whole.zones,
             geo,
             regions: declared,
+            places,
             capacities,
             probes,
             checks,

@@ -49,6 +49,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// What the target told with it.
     pub told: Told,
+    /// How long it took; a heartbeat takes none.
+    pub took: Duration,
     /// When it ended, for people.
     pub at: SystemTime,
 }
@@ -307,7 +309,7 @@ impl<X> Desk<X> {
 
     /// What is to be thought of a target after one more outcome, and of the prober.
     fn judge(&mut self, serial: u64, executed: Executed, Moment { now, wall }: Moment) -> Found {
-        let Executed { outcome, told } = executed;
+        let Executed { outcome, told, took } = executed;
         let target = self.targets.get_mut(&serial).expect("who has an outcome is a target");
         let good = outcome == Outcome::Good;
         // What a lost network looks like: a failure, or what is good because something fails.
@@ -333,7 +335,7 @@ impl<X> Desk<X> {
             target.judgement.take(good, blind, rules, now);
         }
         let (spec, status) = (Arc::clone(&target.spec), target.judgement.status());
-        (blinded, Some(Report { spec, status, outcome, told, at: wall }))
+        (blinded, Some(Report { spec, status, outcome, told, took, at: wall }))
     }
 
     /// Thinks over whether the prober can be trusted, after an outcome or after some time; what is

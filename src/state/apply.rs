@@ -4,7 +4,7 @@ mod reload;
 mod resume;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -30,7 +30,7 @@ use crate::{
     counters::Registry,
     health::{self, Blinded, ProbeSpec, Report, Sight, Status, Tree, Verdict},
     ids::{ProbeId, SteeredId, ZoneId},
-    limits::EVENTS_PER_CHANGE_MAX,
+    limits::{EVENTS_PER_CHANGE_MAX, OUTCOMES_KEPT_MAX},
     snapshot::{Snapshot, Steered},
     steer::{By, Measured, Policy, Target},
     wire::Name,
@@ -100,6 +100,36 @@ impl fmt::Display for Event {
 pub(super) struct LatestOutcome {
     pub(super) outcome: health::Outcome,
     pub(super) at: SystemTime,
+    /// What it and those before it came to, the oldest first; at most `OUTCOMES_KEPT_MAX`.
+    pub(super) recent: VecDeque<Recent>,
+}
+
+/// What one of the latest executions of a probe came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// When it ended, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// How long it took.
+    pub took_ms: u32,
+    /// Whether it was good.
+    pub good: bool,
+}
+
+impl LatestOutcome {
+    /// What follows on what was known before.
+    fn after(before: Option<Self>, report: &Report) -> Self {
+        let mut recent = before.map_or_else(VecDeque::new, |it| it.recent);
+        if OUTCOMES_KEPT_MAX <= recent.len() {
+            recent.pop_front();
+        }
+        let at = report.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        recent.push_back(Recent {
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            took_ms: u32::try_from(report.took.as_millis()).unwrap_or(u32::MAX),
+            good: report.outcome == health::Outcome::Good,
+        });
+        Self { outcome: report.outcome.clone(), at: report.at, recent }
+    }
 }
 
 /// What is known now.
@@ -186,6 +216,7 @@ impl State {
             zones: vec![],
             geo,
             regions: vec![],
+            places: HashMap::new(),
             capacities: HashMap::new(),
             probes: vec![],
             checks: vec![],
@@ -400,8 +431,8 @@ impl State {
         if let Some(load) = report.told.load {
             self.reported.take(&report.spec, load);
         }
-        let outcome = LatestOutcome { outcome: report.outcome.clone(), at: report.at };
-        self.latest_outcomes[id.idx()] = Some(outcome);
+        let latest = &mut self.latest_outcomes[id.idx()];
+        *latest = Some(LatestOutcome::after(latest.take(), report));
         let (before, since) = self.statuses[id.idx()];
         if before == report.status {
             return (Vec::new(), 0);

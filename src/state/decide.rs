@@ -143,7 +143,8 @@ impl Decider {
         Arc::new(Steered { families, ..base.clone() })
     }
 
-    fn parts(&mut self, view: &Arc<View>) -> Arc<[f64]> {
+    /// By class of a view, its part of all clients.
+    pub(super) fn parts(&mut self, view: &Arc<View>) -> Arc<[f64]> {
         let known = self.parts.entry(Arc::as_ptr(view).addr());
         let parts = || (Arc::downgrade(view), Arc::from(view.parts(&self.geo)));
         Arc::clone(&known.or_insert_with(parts).1)

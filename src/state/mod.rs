@@ -38,15 +38,17 @@ pub mod latency;
 mod publish;
 mod spill;
 mod reported;
+mod foresee;
 mod gauge;
 pub mod store;
 mod report;
 
-pub use apply::{Change, Effects, Event, Learned, State};
+pub use apply::{Change, Effects, Event, Learned, Recent, State};
+pub use foresee::{Foreseen, NameForeseen, RegionForeseen, Turn};
 pub use overrides::{Dial, Endpoint, Note, Override, Overrides, Pattern, Word};
 pub use publish::{Publisher, give_way};
 pub use ramp::{Seen, Standing};
-pub use report::{CheckReport, EndpointReport, RampReport, RegionReport, RegionState};
+pub use report::{CheckReport, Concerned, EndpointReport, RampReport, RegionReport, RegionState};
 pub use returns::{Stand, Turns};
 pub use spill::Overload;
 

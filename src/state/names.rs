@@ -12,7 +12,7 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use super::{
-    ByPlace, Place, Places, State,
+    ByPlace, Overrides, Place, Places, State,
     alias::{AliasTo, has_alias},
     apply::Stale,
     carry::Carried,
@@ -50,6 +50,18 @@ struct Decided {
     /// Where its pools stand.
     standings: Standings,
     /// What has to leave, as far as its budget goes.
+    fallen: Fallen,
+}
+
+/// What a name is decided from.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) policy: Arc<Policy>,
+    /// By family of the policy.
+    pub(super) conditions: Vec<Conditions>,
+    /// Whether it does not wait for its first probes.
+    pub(super) is_ready: bool,
+    standings: Standings,
     fallen: Fallen,
 }
 
@@ -205,9 +217,29 @@ impl State {
         (stood, fell): (Standings, Fallen),
         now: SystemTime,
     ) -> Decided {
+        let ground = self.ground(place, targets, (stood, fell), now, &self.overrides);
+        let Ground { policy, conditions, is_ready, standings, fallen } = ground;
+        let owner = self.name(place).owner.clone();
+        let before = self.good.get(&owner).cloned();
+        let steered = self.decider.steered(&policy, conditions, is_ready, before.as_deref());
+        if policy.all_down == AllDown::LastGood {
+            self.good.insert(owner, Arc::clone(&steered));
+        }
+        Decided { steered, standings, fallen }
+    }
+
+    /// What a name is decided from, if the operators say this.
+    pub(super) fn ground(
+        &self,
+        place: Place,
+        targets: &HashMap<Name, Arc<Steered>>,
+        (stood, fell): (Standings, Fallen),
+        now: SystemTime,
+        overrides: &Overrides,
+    ) -> Ground {
         let name = self.name(place);
         let policy = Arc::clone(&name.policy);
-        let said = Said::of(&self.overrides, &name.owner);
+        let said = Said::of(overrides, &name.owner);
         let of_family = |family: &Family| self.conditions(name, *family, &said, targets);
         let mut conditions: Vec<Conditions> = policy.families().iter().map(of_family).collect();
         let since = |pool, endpoint| self.down_since(name, pool, endpoint);
@@ -232,13 +264,7 @@ impl State {
                 }
             }
         }
-        let owner = name.owner.clone();
-        let before = self.good.get(&owner).cloned();
-        let steered = self.decider.steered(&policy, conditions, is_ready, before.as_deref());
-        if policy.all_down == AllDown::LastGood {
-            self.good.insert(owner, Arc::clone(&steered));
-        }
-        Decided { steered, standings, fallen }
+        Ground { policy, conditions, is_ready, standings, fallen }
     }
 
     /// What is known of the endpoints of a name for a family, with the operator's word over it.

@@ -112,7 +112,8 @@ impl State {
         }
     }
 
-    fn concerned_places(&self, next: &Overrides) -> Vec<Place> {
+    /// Where these names are.
+    pub(super) fn concerned_places(&self, next: &Overrides) -> Vec<Place> {
         let mut concerned = Vec::new();
         for (zone, planned) in (0..).map(ZoneId).zip(&self.plan().zones) {
             for (id, name) in (0..).map(SteeredId).zip(&planned.steered) {

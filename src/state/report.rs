@@ -8,9 +8,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Override, Place, Standing, State, Word, carry::all_names, operator::Said};
+use super::{Override, Place, Recent, Standing, State, Word, carry::all_names, operator::Said};
 use crate::{
     compile::PlannedName,
+    geo::Coordinates,
     health::{Outcome, Tree, Verdict},
     ids::ProbeId,
     steer::{Condition, Endpoint, Pool, Target},
@@ -48,6 +49,17 @@ pub struct EndpointReport {
     pub checks: Vec<CheckReport>,
 }
 
+/// Which endpoints are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Concerned {
+    /// All of them.
+    All,
+    /// Those of a steered name.
+    Name(Name),
+    /// Those of the names of a zone.
+    Zone(Name),
+}
+
 /// How far a pool has come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RampReport {
@@ -72,6 +84,8 @@ pub struct CheckReport {
     pub verdict: Verdict,
     /// What its latest execution came to, and when; none: there was none yet.
     pub latest: Option<(Outcome, SystemTime)>,
+    /// What the latest executions came to, the oldest first.
+    pub recent: Vec<Recent>,
 }
 
 /// A region.
@@ -79,6 +93,8 @@ pub struct CheckReport {
 pub struct RegionReport {
     /// Its name.
     pub name: Box<str>,
+    /// Where it is.
+    pub at: Option<Coordinates>,
     /// Percent of its normal traffic that the operator lets it have.
     pub dial: u8,
     /// What its endpoints are together.
@@ -119,12 +135,17 @@ pub enum RegionState {
 }
 
 impl State {
-    /// Every endpoint, or those of one name.
+    /// These endpoints.
     #[must_use]
-    pub fn endpoints(&self, only: Option<&Name>) -> Vec<EndpointReport> {
+    pub fn endpoints(&self, concerned: &Concerned) -> Vec<EndpointReport> {
         let mut reports = Vec::new();
         for (place, name) in self.names() {
-            if only.is_some_and(|only| name.owner != *only) {
+            let is_concerned = match concerned {
+                Concerned::All => true,
+                Concerned::Name(owner) => name.owner == *owner,
+                Concerned::Zone(apex) => self.plan().zones[place.0.idx()].zone.apex() == apex,
+            };
+            if !is_concerned {
                 continue;
             }
             let standings = self.returns.standings(place);
@@ -168,6 +189,7 @@ impl State {
         let load = |name: &str| basins.iter().find(|it| *it.region == *name).map(|it| it.load);
         let report = |(name, counts): (&str, Counts)| RegionReport {
             name: name.into(),
+            at: self.plan().places.get(name).copied(),
             dial: self.overrides().percent(Some(name)),
             capacity: self.capacity(name),
             load: load(name),
@@ -240,6 +262,7 @@ impl State {
             target: self.plan().probes[id.idx()].to_string(),
             verdict: self.status(id).verdict,
             latest: latest.map(|it| (it.outcome.clone(), it.at)),
+            recent: latest.map_or_else(Vec::new, |it| it.recent.iter().copied().collect()),
         }
     }
 }

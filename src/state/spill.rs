@@ -116,6 +116,28 @@ impl Spill {
         }
     }
 
+    /// What regions would be given if these names gave this before anything spills; `names` are then
+    /// what they and all others with a demand would give.
+    pub(super) fn foresee(
+        &self,
+        names: &mut ByPlace<Arc<Steered>>,
+        plan: &Plan,
+        (overrides, reported): (&Overrides, &Reported),
+        decider: &mut Decider,
+    ) -> Vec<Basin> {
+        let basins = self.regions.iter().map(|it| basin(it, plan, overrides, reported));
+        let mut basins: Vec<Basin> = basins.collect();
+        let base = |(place, given): (&Place, &Given)| {
+            (*place, Arc::clone(names.get(place).unwrap_or(&given.base)))
+        };
+        let bases: Vec<(Place, Arc<Steered>)> = self.names.iter().map(base).collect();
+        let spilled = poured(bases.iter().map(|(_, it)| it), &mut basins, decider);
+        for (place, base) in bases {
+            names.insert(place, Arc::clone(&spilled[&Arc::as_ptr(&base).addr()]));
+        }
+        basins
+    }
+
     /// Takes names that were decided anew. Those that give what they gave before spill as before.
     fn take(&mut self, names: &mut ByPlace<Arc<Steered>>) -> bool {
         let mut has_changed = false;
@@ -146,31 +168,12 @@ impl Spill {
         mut basins: Vec<Basin>,
         decider: &mut Decider,
     ) {
-        let mut bases: Vec<Arc<Steered>> = Vec::new();
-        let mut counts: HashMap<usize, usize> = HashMap::new();
-        for Given { base, .. } in self.names.values() {
-            let count = counts.entry(Arc::as_ptr(base).addr()).or_default();
-            if *count == 0 {
-                bases.push(Arc::clone(base));
-            }
-            *count += 1;
-        }
-        let count = |base: &Arc<Steered>| counts[&Arc::as_ptr(base).addr()];
-        let streams: Vec<Stream<'_>> =
-            bases.iter().map(|it| it.stream(count(it)).expect("it has a demand")).collect();
-        let flood = flood(&basins, &streams);
-        drop(streams);
-        let mut spilled: HashMap<usize, Arc<Steered>> = HashMap::with_capacity(bases.len());
-        for (base, changed) in bases.iter().zip(flood.changed) {
-            let is_as_before = changed.iter().all(Option::is_none);
-            let it = if is_as_before { Arc::clone(base) } else { decider.respread(base, changed) };
-            spilled.insert(Arc::as_ptr(base).addr(), it);
-        }
+        let bases = self.names.values().map(|it| &it.base);
+        let spilled = poured(bases, &mut basins, decider);
         for (place, given) in &mut self.names {
             given.spilled = Arc::clone(&spilled[&Arc::as_ptr(&given.base).addr()]);
             names.insert(*place, Arc::clone(&given.spilled));
         }
-        basins.iter_mut().zip(flood.loads).for_each(|(basin, load)| basin.load = load);
         self.note(&basins);
         self.basins = basins.into();
     }
@@ -197,10 +200,46 @@ impl Spill {
     }
 }
 
+/// Pours what names give before anything spills: the loads go to `basins`, and what they give after it
+/// is found by the address of what they gave.
+fn poured<'s>(
+    all: impl Iterator<Item = &'s Arc<Steered>>,
+    basins: &mut [Basin],
+    decider: &mut Decider,
+) -> HashMap<usize, Arc<Steered>> {
+    let mut bases: Vec<Arc<Steered>> = Vec::new();
+    let mut counts: HashMap<usize, usize> = HashMap::new();
+    for base in all {
+        let count = counts.entry(Arc::as_ptr(base).addr()).or_default();
+        if *count == 0 {
+            bases.push(Arc::clone(base));
+        }
+        *count += 1;
+    }
+    let count = |base: &Arc<Steered>| counts[&Arc::as_ptr(base).addr()];
+    let streams: Vec<Stream<'_>> =
+        bases.iter().map(|it| it.stream(count(it)).expect("it has a demand")).collect();
+    let flood = flood(basins, &streams);
+    drop(streams);
+    let mut spilled: HashMap<usize, Arc<Steered>> = HashMap::with_capacity(bases.len());
+    for (base, changed) in bases.iter().zip(flood.changed) {
+        let is_as_before = changed.iter().all(Option::is_none);
+        let it = if is_as_before { Arc::clone(base) } else { decider.respread(base, changed) };
+        spilled.insert(Arc::as_ptr(base).addr(), it);
+    }
+    basins.iter_mut().zip(flood.loads).for_each(|(basin, load)| basin.load = load);
+    spilled
+}
+
 impl State {
     /// What a region can take now, in the operator's unit; none: nobody says.
     pub(super) fn capacity(&self, region: &str) -> Option<f64> {
-        basin(region, self.plan(), self.overrides(), &self.reported).capacity
+        self.capacity_if(region, self.overrides())
+    }
+
+    /// What it could take if the operators said this.
+    pub(super) fn capacity_if(&self, region: &str, overrides: &Overrides) -> Option<f64> {
+        basin(region, self.plan(), overrides, &self.reported).capacity
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
-use super::{ClassId, Decision, View};
+use super::{ClassId, Decision, Outcome, View};
 use crate::geo::{Ranges, Unwrapped, unwrapped, wrappers};
 
 /// What every client gets for one family of a name.
@@ -80,6 +80,22 @@ impl Outlook {
         &self.decisions[usize::from(self.numbers[usize::from(class.0)])]
     }
 
+    /// By pool, of which there are so many: the share of all clients that get it, where `parts` are the
+    /// parts of them in each class. Who gets nothing is in none.
+    #[must_use]
+    pub fn shares(&self, parts: &[f64], n_pools: usize) -> Vec<f64> {
+        let mut shares = vec![0.0; n_pools];
+        for (class, part) in (0..).map(ClassId).zip(parts) {
+            let Outcome::Draw(candidates) = &self.of_class(class).outcome else { continue };
+            for it in &candidates.pools {
+                #[allow(clippy::cast_precision_loss)] // A sum of weights is below 2^53.
+                let share = it.weight as f64 / candidates.weight_sum as f64;
+                shares[usize::from(it.pool)] += part * share;
+            }
+        }
+        shares
+    }
+
     /// All decisions, each once.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
@@ -117,7 +133,7 @@ mod tests {
     use super::*;
     use crate::{
         geo::{Coordinates, Geo, Networks, Place},
-        steer::{By, Footing, Measured, Outcome, Policy, Pool},
+        steer::{By, Footing, Measured, Policy, Pool},
     };
 
     /// The scope of an IPv6 client's answer around which IPv4 clients, wrapped, get another.

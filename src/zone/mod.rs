@@ -145,6 +145,15 @@ impl Zone {
         self.nodes.len()
     }
 
+    /// The steered names, in the order in which they were said.
+    pub fn steered_names(&self) -> impl Iterator<Item = (Name, SteeredId)> {
+        (0..self.nodes.len()).map(NodeId::at).filter_map(|id| {
+            let steering = self.node(id).steered?;
+            let name = Name::from_wire(self.node_name(id)).expect("a node has a valid name");
+            Some((name, steering.id))
+        })
+    }
+
     fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.idx()]
     }

@@ -234,6 +234,7 @@ fn find(state: &mut State, probes: &[Arc<ProbeSpec>], line: &str) {
                 status,
                 outcome,
                 told: Told::default(),
+                took: std::time::Duration::ZERO,
                 at: SystemTime::UNIX_EPOCH,
             }));
         }

@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod tls;
 mod tokens;
+mod zones;
 
 use std::{
     net::{SocketAddr, TcpListener},

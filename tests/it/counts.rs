@@ -85,7 +85,8 @@ fn say(state: &mut State, verdict: Verdict) {
     for spec in state.plan().probes.clone() {
         let status = Status { verdict, shaky: false };
         let outcome = Outcome::Failed(Why::Status(500));
-        let report = Report { spec, status, outcome, told: Told::default(), at: clock::wall() };
+        let (told, took, at) = (Told::default(), Duration::ZERO, clock::wall());
+        let report = Report { spec, status, outcome, told, took, at };
         state.apply(Change::Probed(report));
     }
 }

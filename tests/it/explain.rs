@@ -137,6 +137,7 @@ impl World {
             zones: Vec::new(),
             geo: geo(&mut roll).into(),
             regions: Vec::new(),
+            places: std::collections::HashMap::new(),
             capacities: std::collections::HashMap::new(),
             probes: Vec::new(),
             checks: Vec::new(),
@@ -212,8 +213,14 @@ impl World {
 
     fn report(&mut self, idx: usize, status: Status) {
         let spec = self.probes[idx].clone();
-        let report =
-            Report { spec, status, outcome: Outcome::Good, told: Told::default(), at: UNIX_EPOCH };
+        let report = Report {
+            spec,
+            status,
+            outcome: Outcome::Good,
+            told: Told::default(),
+            took: Duration::ZERO,
+            at: UNIX_EPOCH,
+        };
         self.state.apply(Change::Probed(report));
     }
 

@@ -4,6 +4,7 @@
 //! *Not here:* what a pattern means (`state::overrides`), and how the file is kept (`state`).
 
 mod killed;
+mod preview;
 mod slow_disk;
 
 use std::{

@@ -163,6 +163,7 @@ impl World {
             outcome,
             at: self.clock,
             told: Told::default(),
+            took: Duration::ZERO,
         }));
     }
 

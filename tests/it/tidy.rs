@@ -48,7 +48,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["limits", "clock", "wire", "geo", "snapshot", "explain", "config", "compile", "state"],
+        &[
+            "limits", "clock", "wire", "geo", "steer", "snapshot", "explain", "config", "compile",
+            "state",
+        ],
     ),
     (
         "app",

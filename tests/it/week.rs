@@ -463,7 +463,7 @@ impl Week {
         for it in &turns.events {
             self.trace(|| format!("{}: {} -> {}", it.subject, it.from, it.to));
         }
-        self.ramps.extend(turns.ramps.iter().cloned());
+        self.ramps.extend(turns.ramps.iter().map(|it| (it.key(), it.standing)));
         self.ramps.retain(|_, it| *it != Standing::Full);
         self.watch.turned(turns)?;
         self.watch.flooded(&self.state.overloads())

@@ -35,6 +35,7 @@ pub use certificate::Certificate;
 pub use load::Utilization;
 
 use super::{Kind, ProbeSpec};
+use crate::clock;
 
 /// What one execution came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Executed {
     pub outcome: Outcome,
     /// What the target told with it, good or not.
     pub told: Told,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// What a target tells besides.
@@ -65,7 +68,7 @@ pub struct Told {
 
 impl From<Outcome> for Executed {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, told: Told::default() }
+        Self { outcome, told: Told::default(), took: Duration::ZERO }
     }
 }
 
@@ -172,6 +175,7 @@ pub async fn execute(spec: &ProbeSpec) -> Outcome {
 /// Executes a probe once, and gives also what the target told besides.
 pub async fn execute_and_hear(spec: &ProbeSpec) -> Executed {
     let mut told = Told::default();
+    let began = clock::now();
     let executed = async {
         match &spec.kind {
             Kind::Tcp(tcp) => tcp::converse(spec, tcp).await,
@@ -199,7 +203,7 @@ pub async fn execute_and_hear(spec: &ProbeSpec) -> Executed {
         Ok(()) => Outcome::Good,
         Err(why) => Outcome::Failed(why),
     };
-    Executed { outcome, told }
+    Executed { outcome, told, took: clock::now() - began }
 }
 
 /// What a target said, fit for a line of a log: the beginning of its first line, without control

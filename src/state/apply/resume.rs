@@ -3,6 +3,7 @@
 //! *Not here:* how it comes over (`app::takeover`), and what survives a restart (`store`).
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -37,7 +38,8 @@ impl State {
         for (idx, known) in known.into_iter().enumerate() {
             let Some(Learned { known, latest }) = known else { continue };
             self.statuses[idx] = known;
-            self.latest_outcomes[idx] = latest.map(|(outcome, at)| LatestOutcome { outcome, at });
+            self.latest_outcomes[idx] =
+                latest.map(|(outcome, at)| LatestOutcome { outcome, at, recent: VecDeque::new() });
         }
         let is_unknown = |it: &&Known| it.0.verdict == Verdict::Unknown;
         self.unknown = self.statuses.iter().filter(is_unknown).count();

@@ -80,6 +80,7 @@ fn plan(lines: &str) -> Plan {
         zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }.into()],
         geo: Arc::new(Geo::nowhere()),
         regions: Vec::new(),
+        places: HashMap::new(),
         capacities: HashMap::new(),
         checks: letters.iter().map(|it| it.to_string().into()).collect(),
         probes: letters.into_iter().map(spec).collect(),
@@ -116,6 +117,7 @@ impl World {
             status,
             outcome,
             told: health::Told::default(),
+            took: Duration::ZERO,
             at: UNIX_EPOCH,
         }));
         let line = |it: &Event| format!("{it} {} {}", it.from, it.to);

@@ -1,6 +1,9 @@
 //! How explanations are worded, stage by stage.
 
-use std::{fs, time::UNIX_EPOCH};
+use std::{
+    fs,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use evenkeel::{
     api::{Asked, body::Explained},
@@ -68,6 +71,7 @@ impl Case {
                 status,
                 outcome: Outcome::Good,
                 told: Told::default(),
+                took: Duration::ZERO,
                 at: UNIX_EPOCH,
             };
             state.apply(Change::Probed(report));

@@ -81,6 +81,7 @@ impl World {
             zones: vec![PlannedZone { zone: Arc::new(builder.finish()), steered }.into()],
             geo: Arc::clone(geo),
             regions: Vec::new(),
+            places: std::collections::HashMap::new(),
             capacities: std::collections::HashMap::new(),
             checks: specs.iter().map(|_| "web".into()).collect(),
             probes: specs,
@@ -109,6 +110,7 @@ impl World {
                     status,
                     outcome,
                     told: health::Told::default(),
+                    took: Duration::ZERO,
                     at: clock::wall(),
                 };
                 self.state.apply(Change::Probed(report));

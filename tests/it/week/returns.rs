@@ -18,7 +18,7 @@ use std::{
 use evenkeel::{
     compile::PlannedName,
     snapshot::Steered,
-    state::{State, Turns, Word, journal::Kind},
+    state::{Concerned, State, Turns, Word, journal::Kind},
     steer::{Outcome, Policy, Pool},
 };
 
@@ -253,7 +253,7 @@ impl Watch {
 
     /// What is told of endpoints is what is answered.
     pub(super) fn look_at_reports(&self, state: &State) -> Right {
-        for it in state.endpoints(None) {
+        for it in state.endpoints(&Concerned::All) {
             let returns = &self.returns[&it.name.to_string()];
             let key = (it.pool.clone(), it.target.to_string());
             if returns.over_budget.contains(&key) != it.over_budget {

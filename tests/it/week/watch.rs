@@ -27,7 +27,7 @@ use evenkeel::{
     ids::ProbeId,
     serve::Engine,
     state::{
-        Effects, State,
+        Concerned, Effects, State,
         journal::{Journal, Kind, Transition},
     },
 };
@@ -431,7 +431,7 @@ impl Watch {
 
     /// The verdicts of all endpoints are those that were told.
     fn check_verdicts(&self, state: &State) -> Right {
-        for it in state.endpoints(None) {
+        for it in state.endpoints(&Concerned::All) {
             let subject = format!("{}/{}/{}", it.name, it.pool, it.target);
             if self.told.get(&subject) != Some(&it.verdict) {
                 let told = self.told.get(&subject);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    state::{Dial, Note, Override, Pattern, Standing, Turns, Word},
+    state::{Concerned, Dial, Note, Override, Pattern, Standing, Turns, Word},
     steer::{Load, Ramp},
 };
 
@@ -53,6 +53,7 @@ impl World {
             status,
             outcome,
             told: health::Told::default(),
+            took: Duration::ZERO,
             at: at(secs),
         }));
     }
@@ -326,7 +327,7 @@ fn what_exceeds_the_budget_stays_in() {
     assert!(
         told.contains(&"over_budget www.example.com./b/192.0.2.2: down to over budget".to_owned())
     );
-    let endpoints = world.state.endpoints(None);
+    let endpoints = world.state.endpoints(&Concerned::All);
     let kept: Vec<_> = endpoints.iter().map(|it| (it.over_budget, it.effective_weight)).collect();
     let (out, stays) = ((false, 0.0), (true, 1.0));
     assert_eq!(kept, [out, stays, out, out, stays]);
