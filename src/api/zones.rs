@@ -287,7 +287,9 @@ impl FamilyLine {
             )
         };
         let classes = (0..).map(ClassId).zip(parts);
-        let unserved = classes.filter(|(class, _)| is_unserved(*class)).map(|(_, part)| part).sum();
+        let unserved = classes.filter(|(class, _)| is_unserved(*class)).map(|(_, part)| *part);
+        // The sum of nothing would be -0.
+        let unserved = unserved.fold(0.0, |sum, part| sum + part);
         let ttls = now.outlook.decisions().iter().filter_map(|it| match &it.outcome {
             Outcome::Draw(candidates) => {
                 candidates.pools.iter().flat_map(|it| &it.members).map(|it| it.ttl).min()
