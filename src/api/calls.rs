@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api, Problem, Request, access, body, document, events,
     forms::{ClientForm, NameForm},
-    operator,
+    operator, page,
     problem::Refused,
     rate::Rates,
     zones,
@@ -65,6 +65,7 @@ pub(super) fn routes(api: Api) -> Router {
     let rates = Arc::<Mutex<Rates>>::default();
     let document: Arc<str> = body::text(&document).into();
     router
+        .merge(page::routes())
         .fallback(async |uri: Uri| Problem::no_call(uri.path()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             Problem::wrong_method(method.as_str(), uri.path())

@@ -23,6 +23,7 @@ mod document;
 mod events;
 mod forms;
 mod operator;
+mod page;
 mod preview;
 mod problem;
 mod rate;

@@ -22,6 +22,7 @@ mod malformed;
 mod manifests;
 mod manual;
 mod overrides;
+mod page;
 mod places;
 mod probes;
 mod process;

@@ -165,7 +165,8 @@ fn serde_stays_at_the_edge() {
 fn every_call_is_described() {
     // A route that is made of described calls is added by `routes`, and is in the description.
     for_each_source(&mut |source| {
-        let is_api = source.module == "api";
+        // The page is for people, and what it calls is described.
+        let is_api = source.module == "api" && source.path != "api/page.rs";
         let adds = [".route(", ".route_service(", ".nest_service("];
         let found = adds.into_iter().find(|it| is_api && source.code().contains(it));
         found.map(|it| format!("`{it}` adds a route that is in no description"))

@@ -1,0 +1,259 @@
+// What the page knows, put together from what the server says. No elements and no calls here.
+//
+// What a server of another version does not tell is null, and shows as a dash: the page guesses nothing.
+
+/** How far back live shares look; long enough that chance does not make them dance. */
+const RATE_MS = 10000;
+const SAMPLES_MAX = 16;
+
+/** States, the worst first: in this order names are listed, and a part's state is its whole's. */
+export const SEVERITY = ['down', 'mixed', 'shaky', 'drain', 'unknown', 'returning', 'up'];
+
+/** The state of an endpoint as its answers show it: an operator's word counts before the checks'. */
+export function endpointState(endpoint) {
+  const word = endpoint.override?.state;
+  if (word) return word;
+  if (endpoint.verdict === 'down') return endpoint.over_budget ? 'mixed' : 'down';
+  if (endpoint.verdict !== 'up') return 'unknown';
+  if (endpoint.shaky) return 'shaky';
+  return endpoint.ramp ? 'returning' : 'up';
+}
+
+/** Why an endpoint is in that state, in a few words. */
+export function endpointWhy(endpoint) {
+  const word = endpoint.override?.state;
+  if (word) return `${word} by override; checks say ${endpoint.verdict}`;
+  if (endpoint.over_budget) return 'down, and stays in: more are down than eject_max lets go';
+  if (endpoint.verdict === 'up' && endpoint.shaky) return 'up, but the latest probe failed';
+  if (endpoint.ramp) {
+    const { step, steps, percent } = endpoint.ramp;
+    return `coming back: step ${step} of ${steps}, ${percent} %`;
+  }
+  return endpoint.verdict;
+}
+
+/** The state of a whole from the states of its parts, by the words of regions. */
+export function wholeState(states) {
+  const set = new Set(states);
+  if (set.size === 0) return 'unknown';
+  if (set.size === 1) return states[0];
+  const out = states.filter((it) => it === 'down' || it === 'drain').length;
+  if (out === states.length) return 'down';
+  if (0 < out || set.has('mixed')) return 'mixed';
+  return SEVERITY.find((it) => set.has(it));
+}
+
+/** Endpoints by name and pool, in the order in which the server has them. */
+export function gather(endpoints) {
+  const names = new Map();
+  for (const endpoint of endpoints) {
+    let name = names.get(endpoint.name);
+    if (!name) names.set(endpoint.name, (name = { name: endpoint.name, pools: new Map() }));
+    let pool = name.pools.get(endpoint.pool);
+    if (!pool) {
+      pool = { pool: endpoint.pool, region: endpoint.region, endpoints: [] };
+      name.pools.set(endpoint.pool, pool);
+    }
+    pool.endpoints.push(endpoint);
+  }
+  for (const name of names.values()) summarize(name);
+  return names;
+}
+
+function summarize(name) {
+  const all = [];
+  for (const pool of name.pools.values()) {
+    const states = pool.endpoints.map(endpointState);
+    pool.state = wholeState(states);
+    all.push(...states);
+  }
+  name.state = wholeState(all);
+  name.total = all.length;
+  name.out = all.filter((it) => it === 'down' || it === 'drain').length;
+  name.down = all.filter((it) => it === 'down').length;
+  name.drained = all.filter((it) => it === 'drain').length;
+  name.said = [...name.pools.values()].some((it) => it.endpoints.some((one) => one.override));
+}
+
+/** In a few words what is the matter with a name; nothing if all is well. */
+export function nameWords(name) {
+  const words = [];
+  if (0 < name.down) words.push(`${name.down} down`);
+  if (0 < name.drained) words.push(`${name.drained} drained`);
+  if (words.length === 0 && name.state !== 'up') words.push(name.state);
+  return words.join(', ');
+}
+
+/** The share of clients that the server means each pool to get. */
+export function meantShares(policy) {
+  return new Map((policy?.pools ?? []).map((it) => [it.pool, it.share]));
+}
+
+/** The share of each region over the names of a scope, each name counting the same; null: unknown. */
+export function regionShares(policies, name) {
+  const wanted = name ? [policies.get(name)].filter(Boolean) : [...policies.values()];
+  const sums = new Map();
+  let counted = 0;
+  for (const policy of wanted) {
+    const shares = meantShares(policy);
+    if (![...shares.values()].some(Number.isFinite)) continue;
+    counted += 1;
+    for (const pool of policy.pools) {
+      const share = shares.get(pool.pool) ?? 0;
+      if (pool.region) sums.set(pool.region, (sums.get(pool.region) ?? 0) + share);
+    }
+  }
+  if (counted === 0) return null;
+  return new Map([...sums].map(([region, sum]) => [region, sum / counted]));
+}
+
+/** Shares as they are drawn now, from counts that only grow. */
+export class Traffic {
+  constructor() {
+    this.samples = [];
+    this.summed = new Map();
+  }
+
+  /** Takes in what `GET traffic` says, at a time in milliseconds. */
+  take(body, at) {
+    const names = new Map();
+    for (const { name, pools } of body.names ?? []) {
+      names.set(name, pools.map((it) => ({ ...it, sum: total(it.answers) })));
+    }
+    const countries = new Map((body.countries ?? []).map((it) => [it.country, it.questions]));
+    const last = this.samples.at(-1);
+    // Counts that went back are those of another process: nothing before counts.
+    if (last && (body.questions ?? 0) < last.questions) this.samples = [];
+    this.summed.clear();
+    this.samples.push({ at, names, countries, questions: body.questions ?? 0 });
+    while (SAMPLES_MAX < this.samples.length || this.isOld(this.samples[1], at)) {
+      this.samples.shift();
+    }
+  }
+
+  isOld(sample, at) {
+    return sample !== undefined && sample.at <= at - RATE_MS;
+  }
+
+  /** The first and the last sample, if there are two. */
+  ends() {
+    return 1 < this.samples.length ? [this.samples[0], this.samples.at(-1)] : null;
+  }
+
+  /** Questions a second; null: not known yet. */
+  rate() {
+    const ends = this.ends();
+    return ends && ((ends[1].questions - ends[0].questions) * 1000) / (ends[1].at - ends[0].at);
+  }
+
+  /** What each pool of a name got: `{share, rate, footing}` by pool; null: not known. */
+  pools(name) {
+    const ends = this.ends();
+    if (!ends?.[1].names.has(name)) return null;
+    const [first, last] = ends;
+    const before = new Map((first.names.get(name) ?? []).map((it) => [it.pool, it]));
+    const grown = last.names.get(name).map((it) => ({
+      pool: it.pool,
+      region: it.region,
+      sum: it.sum - (before.get(it.pool)?.sum ?? 0),
+      footing: worstFooting(it.answers, before.get(it.pool)?.answers ?? {}),
+    }));
+    const sum = grown.reduce((sum, it) => sum + it.sum, 0);
+    const rate = (it) => (it.sum * 1000) / (last.at - first.at);
+    const share = (it) => (0 < sum ? it.sum / sum : null);
+    return new Map(grown.map((it) => [it.pool, { ...it, share: share(it), rate: rate(it) }]));
+  }
+
+  /** The share of all answers that each region got; null: not known. */
+  regions(name) {
+    if (!this.summed.has(name)) this.summed.set(name, this.sumRegions(name));
+    return this.summed.get(name);
+  }
+
+  sumRegions(name) {
+    const ends = this.ends();
+    if (!ends) return null;
+    const sums = new Map();
+    let all = 0;
+    for (const key of name ? [name] : ends[1].names.keys()) {
+      for (const { region, sum } of this.pools(key)?.values() ?? []) {
+        all += sum;
+        if (region) sums.set(region, (sums.get(region) ?? 0) + sum);
+      }
+    }
+    return 0 < all ? new Map([...sums].map(([region, sum]) => [region, sum / all])) : null;
+  }
+
+  /** The share of questions from each country, the largest first; null: not known. */
+  countries() {
+    const ends = this.ends();
+    if (!ends) return null;
+    const [first, last] = ends;
+    const grown = [...last.countries].map(([country, count]) => ({
+      country,
+      questions: count - (first.countries.get(country) ?? 0),
+    }));
+    const all = grown.reduce((sum, it) => sum + it.questions, 0);
+    if (all <= 0) return null;
+    const shares = grown.map((it) => ({ country: it.country, share: it.questions / all }));
+    return shares.filter((it) => 0 < it.share).sort((a, b) => b.share - a.share);
+  }
+}
+
+const FOOTINGS = ['fallback', 'last_good', 'failed_open', 'healthy'];
+
+const total = (answers) => Object.values(answers ?? {}).reduce((sum, it) => sum + it, 0);
+
+/** The least sound footing on which something was answered meanwhile; null: nothing was. */
+function worstFooting(after, before) {
+  return FOOTINGS.find((it) => (before[it] ?? 0) < (after?.[it] ?? 0)) ?? null;
+}
+
+/** Probes of a check as they were seen, kept while the page is open where the server keeps none. */
+export class Probes {
+  constructor(max) {
+    this.max = max;
+    this.kept = new Map();
+  }
+
+  /** Takes a check in and gives its probes, the oldest first: `{at, good, ms}`. */
+  take(check) {
+    const told = check.history?.map(adaptProbe);
+    if (told) return told.slice(-this.max);
+    const kept = this.kept.get(check.target) ?? [];
+    if (check.at && kept.at(-1)?.at !== check.at) {
+      kept.push({ at: check.at, good: check.outcome === 'good', ms: null });
+      if (this.max < kept.length) kept.shift();
+      this.kept.set(check.target, kept);
+    }
+    return kept;
+  }
+}
+
+/** A probe as the server tells it. */
+function adaptProbe(it) {
+  return { at: it.at, good: it.good, ms: it.ms };
+}
+
+/** The steered names of a zone as `GET zones/{zone}` tells them, each with its share for one family. */
+export function adaptZone(body) {
+  return (body.steered_names ?? []).map((name) => {
+    const family = ['A', 'AAAA', 'CNAME'].find((it) => name.families.some((one) => one.family === it));
+    const now = name.families.find((it) => it.family === family);
+    const share = (pool) => pool.shares.find((it) => it.family === family)?.share ?? null;
+    const pools = name.pools.map((it) => ({ ...it, share: share(it) }));
+    const footing = FOOTINGS.find((it) => now?.footings.includes(it)) ?? null;
+    return { ...name, zone: body.zone, pools, footing, unserved: now?.unserved ?? 0 };
+  });
+}
+
+/** What would be, as a preview tells it: regions before and after, and the names that would change. */
+export function adaptPreview(body) {
+  const regions = body.regions.map(({ region, share, load, capacity }) => ({
+    region,
+    before: { share: share.before, load: load.before },
+    after: { share: share.after, load: load.after },
+    capacity: capacity.after,
+  }));
+  return { regions, names: body.names.map((it) => it.name), more: body.more_names };
+}
