@@ -16,7 +16,10 @@ use hickory_proto::{
     rr::{Name, RData, RecordType},
 };
 
-use crate::process::{Process, evenkeel, until};
+use crate::{
+    api::{Answer, call},
+    process::{Process, evenkeel, until},
+};
 
 /// Questions after which a region of a tenth of the weight has been seen: it is missed by chance
 /// once in 10^13 times.
@@ -39,6 +42,8 @@ fn a_region_fails_and_comes_back() {
     let client = Client::of(&output.lock().unwrap());
 
     assert_eq!(client.regions().len(), 3, "all regions are answered");
+    let page = page(&output.lock().unwrap());
+    assert!(page.body.contains("<title>Evenkeel</title>"), "{}", page.body);
     say(&mut stdin, "fail us-east-1");
     until("the region to leave the answers", || !client.regions().contains(&US_EAST_1));
     assert_eq!(client.regions().len(), 2, "the others stay");
@@ -59,6 +64,14 @@ fn a_region_fails_and_comes_back() {
         assert!(output.contains(said), "no `{said}` in\n{output}");
     }
     client.expect_silence();
+}
+
+/// What a browser gets at the address that the demo's own output says.
+fn page(output: &str) -> Answer {
+    let mut lines = output.lines().skip_while(|it| !it.contains("in a browser")).skip(1);
+    let url = lines.next().expect("the demo has a page").trim();
+    let address = url.strip_prefix("http://").and_then(|it| it.strip_suffix('/')).expect(url);
+    call(address.parse().expect(url), "GET", "/", &[], b"")
 }
 
 fn say(stdin: &mut ChildStdin, line: &str) {

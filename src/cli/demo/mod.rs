@@ -39,8 +39,9 @@ use crate::{
 /// The steered name of the example.
 const NAME: &str = "www.example.com";
 
-/// The port that the demo's server takes when nobody else has it.
+/// The ports that the demo's server takes for questions and for its page, when nobody else has them.
 const PORT_PREFERRED: u16 = 5300;
+const API_PORT_PREFERRED: u16 = 8053;
 
 /// What the demo waits for.
 enum Event {
@@ -76,15 +77,16 @@ pub(super) fn run() -> ExitCode {
 fn demo() -> io::Result<()> {
     let events = events()?;
     let mut regions = region::start_all()?;
-    let address = dns_address()?;
-    let site = Site::write(address, regions[0].address().port())?;
+    let address = free_address(PORT_PREFERRED)?;
+    let api = free_address(API_PORT_PREFERRED)?;
+    let site = Site::write(address, api, regions[0].address().port())?;
     let mut server = Server::start(&site)?;
     let client = Client::new(address, NAME)?;
     if !wait_for_answers(&client, &mut server, &events)? {
         return Ok(());
     }
     let mut view = View::new(NAME);
-    view.introduce(&site, address, &regions)?;
+    view.introduce(&site, address, api, &regions)?;
     loop {
         server.check()?;
         view.tell(&server.news())?;
@@ -211,7 +213,7 @@ async fn forward_signals(events: &SyncSender<Event>) {
 }
 
 /// Where the server is to listen: the port has to be free for UDP and TCP.
-fn dns_address() -> io::Result<SocketAddr> {
+fn free_address(preferred: u16) -> io::Result<SocketAddr> {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let free = |port| -> io::Result<SocketAddr> {
         let tcp = TcpListener::bind((ip, port))?;
@@ -219,7 +221,7 @@ fn dns_address() -> io::Result<SocketAddr> {
         tcp.local_addr()
     };
     // Port 0 lets the kernel choose for TCP, which may be taken for UDP.
-    let ports = std::iter::once(PORT_PREFERRED).chain(std::iter::repeat_n(0, DEMO_TRIES_MAX));
+    let ports = std::iter::once(preferred).chain(std::iter::repeat_n(0, DEMO_TRIES_MAX));
     let mut result = Err(io::ErrorKind::AddrInUse.into());
     for port in ports {
         result = free(port);

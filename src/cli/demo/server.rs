@@ -29,6 +29,7 @@ const ZONE_FILE: &str = include_str!("../../../examples/three-regions/zones/exam
 
 /// What the example says where the demo puts in what is free.
 const LISTEN: &str = "127.0.0.1:5300";
+const API: &str = "127.0.0.1:8053";
 const CHECK_PORT: &str = "port: 8080";
 
 /// The files of the demo; the folder goes with the value.
@@ -38,10 +39,10 @@ pub(super) struct Site {
 
 impl Site {
     /// Writes the example with these ports into a new folder.
-    pub(super) fn write(listen: SocketAddr, check_port: u16) -> io::Result<Self> {
+    pub(super) fn write(listen: SocketAddr, api: SocketAddr, check_port: u16) -> io::Result<Self> {
         let site = Self { folder: new_folder()? };
         fs::create_dir(site.folder.join("zones"))?;
-        fs::write(site.server_file(), server_file(listen, check_port))?;
+        fs::write(site.server_file(), server_file(listen, api, check_port))?;
         fs::write(site.zone_file(), ZONE_FILE)?;
         Ok(site)
     }
@@ -66,9 +67,10 @@ impl Drop for Site {
     }
 }
 
-fn server_file(listen: SocketAddr, check_port: u16) -> String {
+fn server_file(listen: SocketAddr, api: SocketAddr, check_port: u16) -> String {
     SERVER_FILE
         .replace(LISTEN, &listen.to_string())
+        .replace(API, &api.to_string())
         .replace(CHECK_PORT, &format!("port: {check_port}"))
 }
 
@@ -193,8 +195,10 @@ mod tests {
 
     #[test]
     fn the_example_is_what_the_demo_expects() {
-        let text = server_file("127.0.0.1:1234".parse().unwrap(), 4321);
+        let [dns, api] = ["127.0.0.1:1234", "127.0.0.1:2345"].map(|it| it.parse().unwrap());
+        let text = server_file(dns, api, 4321);
         assert!(text.contains("listen: [\"127.0.0.1:1234\"]"), "{text}");
+        assert!(text.contains("api: { listen: \"127.0.0.1:2345\" }"), "{text}");
         assert!(text.contains("port: 4321"), "{text}");
         for (name, ip) in REGIONS {
             assert!(text.contains(&format!("\n  {name}:")), "no region {name}");

@@ -39,6 +39,7 @@ impl View {
         &self,
         site: &Site,
         server: SocketAddr,
+        api: SocketAddr,
         regions: &[Region],
     ) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -53,6 +54,8 @@ impl View {
         for region in regions {
             writeln!(out, "  {:16}http://{}/", region.name(), region.address())?;
         }
+        writeln!(out, "\nLook at it in a browser, and move traffic:")?;
+        writeln!(out, "  http://{api}/")?;
         writeln!(out, "\nTry in another terminal:")?;
         writeln!(out, "  dig @{ip} -p {port} {name}")?;
         writeln!(out, "  {program} query {name} --at {server}")?;
