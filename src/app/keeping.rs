@@ -182,7 +182,8 @@ impl Keeping {
     /// Takes down that a region is given more than it can take, or is so no more.
     pub(super) fn overload(&mut self, Overload { basin, begins }: &Overload) {
         let word = |is_over| if is_over { "overloaded" } else { "within capacity" };
-        let load = basin.load;
+        // A load is computed, and not exact to its last digit.
+        let load = (basin.load * 100.0).round() / 100.0;
         let of = basin.capacity.map_or_else(String::new, |it| format!(" of a capacity of {it}"));
         let why = if *begins {
             ": no other region that these clients may be sent to has room"
