@@ -45,7 +45,8 @@ const SAME: f64 = 0.01;
 pub(super) struct Gauge {
     /// What it can take, in the operator's unit; none: it has not said that anything is too much.
     pub(super) limit: Option<f64>,
-    /// What it is given, and since when; none: it has not been looked at.
+    /// What it is given, and since when, or since something was concluded of it; none: it has not been
+    /// looked at.
     given: Option<(f64, Duration)>,
     /// What it was given when it last was too much, and when.
     too_much: Option<(f64, Duration)>,
@@ -79,6 +80,7 @@ impl Gauge {
             if self.limit.is_none_or(is_lower) {
                 next.limit = Some(fits);
                 next.too_much = Some((load, now));
+                next.given = Some((load, now));
             }
         } else if let Some(limit) = self.limit
             && utilization < LOW
@@ -87,7 +89,10 @@ impl Gauge {
             let halfway =
                 too_much.map_or(f64::INFINITY, |(it, _)| f64::midpoint(limit, it.max(limit)));
             let risen = fits.min(limit * RISE_MAX).min(halfway);
-            next.limit = Some(if is_same(risen, limit) { limit } else { risen });
+            if !is_same(risen, limit) {
+                next.limit = Some(risen);
+                next.given = Some((load, now));
+            }
         }
         next
     }
@@ -163,6 +168,18 @@ mod tests {
     fn one_that_is_below_is_left_alone() {
         let world = simulate(100.0, |_| 95.0, |part| part, &[1.0, 1.04, 0.97], 600);
         assert_eq!((world.gauge.limit, world.changes), (None, vec![]));
+    }
+
+    #[test]
+    fn a_limit_close_to_the_load_has_time_as_well() {
+        let noise = [0.97, 0.998_815_453_816_29, 0.97, 0.978_976_009_274_553_3];
+        let world = simulate(10.0, |_| 10.5, f64::sqrt, &noise, 3600);
+        let mut pauses = world.changes.windows(2).map(|it| it[1] - it[0]);
+        assert!(
+            1 < world.changes.len() && pauses.all(|it| TTL + EVERY <= it),
+            "{:?}",
+            world.changes
+        );
     }
 
     #[test]
