@@ -26,7 +26,7 @@ use super::{
     operator, page,
     problem::Refused,
     rate::Rates,
-    zones,
+    traffic, zones,
 };
 use crate::{
     compile::keys::Scope,
@@ -52,7 +52,7 @@ pub(super) fn routes(api: Api) -> Router {
         .routes(routes!(latency))
         .routes(routes!(heartbeat))
         .merge(operator::routes());
-    let read = read.merge(zones::routes());
+    let read = read.merge(zones::routes()).merge(traffic::routes());
     let admin = OpenApiRouter::new().routes(routes!(reload));
     let v1 = guarded(&api, read, Scope::Read)
         .merge(guarded(&api, operate, Scope::Operate))

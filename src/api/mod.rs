@@ -1,7 +1,7 @@
 //! The API: HTTP and JSON, and nowhere else.
 //!
 //! ```text
-//!   connection -> let in? -> route -> reads the snapshot            (explain)
+//!   connection -> let in? -> route -> reads the snapshot, counters  (explain, traffic)
 //!                                 '-> Request -> the control loop   (status, endpoints, reload, latency)
 //! ```
 //!
@@ -29,13 +29,14 @@ mod problem;
 mod rate;
 mod server;
 mod time;
+mod traffic;
 mod zones;
 
 pub use calls::Asked;
 pub use problem::Problem;
 pub use server::{serve, tls};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -44,6 +45,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     compile::keys::Keys,
     config::Complaint,
+    counters::Registry,
     snapshot::Snapshot,
     state::{
         Concerned, Dial, EndpointReport, Foreseen, Note, Overrides, Pattern, RegionReport, Word,
@@ -58,6 +60,10 @@ use crate::{
 pub struct Api {
     /// The current snapshot.
     pub snapshots: Arc<ArcSwap<Snapshot>>,
+    /// What the threads that answer count.
+    pub registry: Registry,
+    /// When they began to.
+    pub since: SystemTime,
     /// To the control loop.
     pub requests: mpsc::Sender<Request>,
     /// Whether steered names are served.

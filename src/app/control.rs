@@ -7,7 +7,13 @@
 //!
 //! Not here: what a change means (`state`), and when files count as changed (`files`).
 
-use std::{future::pending, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    future::pending,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use rustls::ServerConfig;
 use sd_notify::NotifyState;
@@ -83,6 +89,8 @@ pub(super) struct Control {
     pub(super) bells: Bells,
     /// Comes to its end when the process has left whose place this one took.
     pub(super) before: Option<watch::Receiver<()>>,
+    /// When questions began to be counted, here or in the process before.
+    pub(super) since: SystemTime,
     /// A process that takes over, as far as it is.
     pub(super) guest: Option<JoinHandle<Result<Guest, String>>>,
 }

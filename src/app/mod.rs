@@ -202,6 +202,8 @@ async fn live(
     let (requests_in, requests) = mpsc::channel(API_REQUESTS_WAITING_MAX);
     let api = Api {
         snapshots: publisher.current(),
+        registry: serving.registry().clone(),
+        since: inherited.since,
         requests: requests_in.clone(),
         ready: readiness,
         keys,
@@ -230,6 +232,7 @@ async fn live(
         tls: tls_in,
         bells,
         before,
+        since: inherited.since,
         guest: None,
     };
     // The sender stays, so that the loop hears of no end where there is no API.

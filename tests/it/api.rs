@@ -7,14 +7,16 @@ mod http;
 mod limits;
 mod tls;
 mod tokens;
+mod traffic;
 mod zones;
 
 use std::{
     net::{SocketAddr, TcpListener},
     process::{Command, Stdio},
+    time::SystemTime,
 };
 
-use evenkeel::{snapshot::Snapshot, state::Publisher};
+use evenkeel::{counters::Registry, snapshot::Snapshot, state::Publisher};
 use hickory_proto::rr::{RData, RecordType};
 use serde_json::Value;
 
@@ -325,6 +327,8 @@ fn not_healthy_before_steered_names_are_served() {
     let (requests, _full) = tokio::sync::mpsc::channel(1);
     let api = evenkeel::api::Api {
         snapshots: Publisher::new(Snapshot::default()).current(),
+        registry: Registry::new(1),
+        since: SystemTime::UNIX_EPOCH,
         requests,
         ready: readiness,
         keys: tokio::sync::watch::channel(None).1,

@@ -25,6 +25,8 @@ use evenkeel::{
     wire::Transport,
 };
 
+use crate::{api::call, server::Server};
+
 /// Questions over UDP; over TCP there are as many.
 const QUESTIONS: usize = 50_000;
 
@@ -257,6 +259,37 @@ fn check_places(countries: &BTreeMap<Option<evenkeel::geo::Country>, u64>, answe
     assert_eq!(countries.len(), 1);
     let expected = answers / evenkeel::counters::PLACE_SAMPLE;
     assert!((expected * 9 / 10..=expected * 11 / 10).contains(&sampled), "{sampled} of {answers}");
+}
+
+/// What a live server says over HTTP of the same questions.
+#[test]
+fn what_is_told_is_what_was_sent() {
+    let server_file = format!("{SERVER_FILE}api: {{ listen: '127.0.0.1:0' }}\n");
+    let zone = [ZONE_ONE, API].concat().replace("      check: web\n", "");
+    let server = Server::start(&[
+        ("evenkeel.yaml", &*server_file),
+        ("zones/one.yaml", &*zone),
+        ("zones/two.yaml", ZONE_TWO),
+    ]);
+    let (address, api) = (server.address, server.api.expect("the file wants an API"));
+    let asked = AtomicUsize::new(0);
+    let seen = thread::scope(|scope| {
+        let askers =
+            [scope.spawn(|| ask_udp(address, &asked)), scope.spawn(|| ask_tcp(address, &asked))];
+        askers.map(|it| it.join().unwrap())
+    });
+    let told = call(api, "GET", "/api/v1/traffic", &[], b"").json();
+    assert_eq!(told["questions"], 100_000);
+    for (name, pools) in [("www.one.example", [10, 20]), ("api.one.example", [30, 40])] {
+        let names = told["names"].as_array().unwrap();
+        let line = names.iter().find(|it| it["name"] == format!("{name}.")).unwrap();
+        for (idx, address) in pools.into_iter().enumerate() {
+            assert_eq!(line["pools"][idx]["answers"], from_pool(&seen, name, address), "{name}");
+        }
+        assert_eq!(line["healthy"], of_names(&seen, |it| it == name));
+    }
+    let [country] = told["countries"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!((&country["country"], &country["sampled"]), (&"DE".into(), &64.into()));
 }
 
 /// A server without sockets, which counts.

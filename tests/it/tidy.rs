@@ -49,8 +49,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "limits", "clock", "wire", "geo", "steer", "snapshot", "explain", "config", "compile",
-            "state",
+            "limits", "clock", "wire", "geo", "steer", "counters", "tally", "snapshot", "explain",
+            "config", "compile", "state",
         ],
     ),
     (

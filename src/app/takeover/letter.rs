@@ -78,6 +78,9 @@ pub(super) struct Letter {
     /// Whether steered names are served.
     pub(super) ready: bool,
     pub(super) totals: String,
+    /// When that began to be counted.
+    #[serde(default)]
+    pub(super) since: Option<SystemTime>,
     /// What the schedule's clock shows, in nanoseconds.
     pub(super) clock: u64,
     pub(super) sight: String,

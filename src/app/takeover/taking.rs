@@ -25,6 +25,7 @@ use super::{
     line::Line,
 };
 use crate::{
+    clock,
     compile::Settings,
     counters::{Before, Registry},
     health::{Memory, Outcome, Past, ProbeSpec, Remembered, Sight, Why},
@@ -61,6 +62,8 @@ pub(in crate::app) struct Inherited {
     /// The events that webhooks have not taken, by their URLs.
     pub(in crate::app) untold: Vec<(String, Vec<u64>)>,
     counted: Before,
+    /// When that began to be counted.
+    pub(in crate::app) since: SystemTime,
     /// None: some may have been lost.
     event_id_last: Option<u64>,
 }
@@ -112,6 +115,7 @@ impl Host {
             ready: letter.ready,
             untold: letter.untold,
             counted: Before::of_text(&letter.totals),
+            since: letter.since.unwrap_or_else(clock::wall),
             event_id_last: Some(letter.event_id_last),
         })
     }
@@ -252,6 +256,7 @@ impl Inherited {
             ready: false,
             untold: Vec::new(),
             counted: Before::default(),
+            since: clock::wall(),
             event_id_last: None,
         }
     }
