@@ -500,6 +500,21 @@ pub const API_STREAMS_MAX: usize = 32;
 /// How long a stream of events may be silent before it says that it is still there.
 pub const API_STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+// ---- Metrics ----
+
+/// Pools of steered names that metrics tell one by one, in the order of the files, with all pools of a
+/// name or none. The others are summed, by region.
+pub const METRICS_POOLS_MAX: usize = 2000;
+
+/// Zones that metrics tell one by one, in the order of the files. The others are summed.
+pub const METRICS_ZONES_MAX: usize = 1000;
+
+/// Checks whose probes metrics tell one by one: those that were executed first. The others are summed.
+pub const METRICS_CHECKS_MAX: usize = 256;
+
+/// How long metrics wait for the control loop. Beyond that they come without what it alone knows.
+pub const METRICS_WAIT_MAX: Duration = Duration::from_secs(2);
+
 // ---- Webhooks ----
 
 /// Webhooks in all.

@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api, Problem, Request, access, body, document, events,
     forms::{ClientForm, NameForm},
-    operator, page,
+    metrics, operator, page,
     problem::Refused,
     rate::Rates,
     traffic, zones,
@@ -59,7 +59,8 @@ pub(super) fn routes(api: Api) -> Router {
         .merge(guarded(&api, admin, Scope::Admin));
     let open = OpenApiRouter::with_openapi(document::begin())
         .routes(routes!(healthz))
-        .routes(routes!(document::openapi));
+        .routes(routes!(document::openapi))
+        .merge(guarded(&api, metrics::routes(), Scope::Read));
     let (router, mut document) = open.nest("/api/v1", v1).split_for_parts();
     document::everywhere(&mut document);
     let rates = Arc::<Mutex<Rates>>::default();

@@ -1,7 +1,7 @@
 //! The API: HTTP and JSON, and nowhere else.
 //!
 //! ```text
-//!   connection -> let in? -> route -> reads the snapshot, counters  (explain, traffic)
+//!   connection -> let in? -> route -> reads the snapshot, counters  (explain, traffic, metrics)
 //!                                 '-> Request -> the control loop   (status, endpoints, reload, latency)
 //! ```
 //!
@@ -22,6 +22,7 @@ mod calls;
 mod document;
 mod events;
 mod forms;
+mod metrics;
 mod operator;
 mod page;
 mod preview;
@@ -33,6 +34,7 @@ mod traffic;
 mod zones;
 
 pub use calls::Asked;
+pub use metrics::{Gauges, OTHERS, PROBE_SECONDS, ProbeMeter};
 pub use problem::Problem;
 pub use server::{serve, tls};
 
@@ -79,6 +81,8 @@ pub struct Api {
 pub enum Request {
     /// How the server is.
     Status(oneshot::Sender<Status>),
+    /// What is measured, as far as nobody else knows it.
+    Gauges(oneshot::Sender<Gauges>),
     /// These endpoints.
     Endpoints(Concerned, oneshot::Sender<Vec<EndpointReport>>),
     /// Read the files again: the generation that follows, or what is wrong with them.

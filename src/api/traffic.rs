@@ -2,7 +2,7 @@
 //!
 //! Read from the counters of the packet threads; the control loop is not asked.
 //!
-//! Not here: what is counted when (`counters`, `tally`).
+//! Not here: what is counted when (`counters`, `tally`), and the same for Prometheus (`metrics`).
 
 use axum::{
     extract::{RawQuery, State},

@@ -7,13 +7,7 @@
 //!
 //! Not here: what a change means (`state`), and when files count as changed (`files`).
 
-use std::{
-    future::pending,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::{future::pending, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use rustls::ServerConfig;
 use sd_notify::NotifyState;
@@ -27,6 +21,7 @@ use tokio::{
 use super::{
     files::{Fingerprint, Watch},
     keeping::Keeping,
+    meters::Meters,
     operator::Sayings,
     requests::{Caller, Open, complaint, plan_keys, plan_tls, takes_another},
     takeover::{self, Bells, Guest, Visitor},
@@ -89,8 +84,7 @@ pub(super) struct Control {
     pub(super) bells: Bells,
     /// Comes to its end when the process has left whose place this one took.
     pub(super) before: Option<watch::Receiver<()>>,
-    /// When questions began to be counted, here or in the process before.
-    pub(super) since: SystemTime,
+    pub(super) meters: Meters,
     /// A process that takes over, as far as it is.
     pub(super) guest: Option<JoinHandle<Result<Guest, String>>>,
 }
@@ -201,6 +195,9 @@ impl Control {
     pub(super) fn take(&mut self, change: Change) {
         if let Change::Probed(report) = &change {
             self.keeping.probed(report);
+            if let Some(check) = self.state.check_of(&report.spec) {
+                self.meters.probed(check, report);
+            }
         }
         let effects = self.state.apply(change);
         for event in &effects.events {
@@ -234,6 +231,7 @@ impl Control {
             let decided = self.state.n_decided();
             tracing::debug!(generation = snapshot.generation, decided, "published");
             self.publisher.publish(snapshot);
+            self.meters.published_at = clock::wall();
         }
         self.keeping.turns(self.state.take_turns());
         for overload in self.state.overloads() {
@@ -310,6 +308,7 @@ impl Control {
         let end = end.map(|()| self.state.generation());
         if is_news {
             self.keeping.reload(&self.config, before, &end);
+            self.meters.reloaded(end.is_ok(), clock::wall());
         }
         self.tell_callers(&end);
         if std::mem::take(&mut self.reload_again) {

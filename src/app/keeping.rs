@@ -33,6 +33,7 @@ pub(super) struct Keeping {
     away: Option<PathBuf>,
     hooks: Hooks,
     certificates: Certificates,
+    n_noted: u64,
 }
 
 /// Opens the store that the files name, and gives what is in it. An error is what keeps the server
@@ -88,7 +89,7 @@ impl Keeping {
     /// To be called inside of the runtime.
     pub(super) fn begin(store: Option<Store>, journal: Journal, state: &State) -> Self {
         let (hooks, certificates) = (Hooks::default(), Certificates::told(&journal));
-        let mut keeping = Self { journal, store, away: None, hooks, certificates };
+        let mut keeping = Self { journal, store, away: None, hooks, certificates, n_noted: 0 };
         keeping.follow(state);
         keeping
     }
@@ -96,6 +97,16 @@ impl Keeping {
     /// The events that webhooks have not taken, by their URLs.
     pub(super) fn untold(&self) -> Vec<(String, Vec<u64>)> {
         self.hooks.waiting()
+    }
+
+    /// How many events were taken down.
+    pub(super) fn n_noted(&self) -> u64 {
+        self.n_noted
+    }
+
+    /// How many events a webhook was to be told of and was not.
+    pub(super) fn n_untold(&self) -> u64 {
+        self.hooks.n_lost()
     }
 
     /// Tells webhooks what another process has not told them.
@@ -131,6 +142,7 @@ impl Keeping {
     /// Takes down what changed.
     pub(super) fn note(&mut self, what: Transition) {
         let entry = self.journal.note(clock::wall(), what);
+        self.n_noted += 1;
         if let Some(store) = &self.store {
             store.event(entry.clone());
         }

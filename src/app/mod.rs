@@ -24,6 +24,7 @@ mod certificates;
 mod control;
 mod files;
 mod keeping;
+mod meters;
 mod operator;
 mod requests;
 mod takeover;
@@ -58,6 +59,7 @@ use crate::{
 use control::{Control, End};
 use files::{Fingerprint, Watch};
 use keeping::Keeping;
+use meters::Meters;
 use operator::Sayings;
 use requests::{Door, plan_keys, plan_tls};
 use takeover::{Bells, Given, Host, Inherited};
@@ -232,7 +234,7 @@ async fn live(
         tls: tls_in,
         bells,
         before,
-        since: inherited.since,
+        meters: Meters::begin(inherited.since, clock::wall()),
         guest: None,
     };
     // The sender stays, so that the loop hears of no end where there is no API.

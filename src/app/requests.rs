@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::control::Control;
 use crate::{
-    api::{self, Api, Measured, Request, Status},
+    api::{self, Api, Gauges, Measured, Request, Status},
     clock,
     compile::{Plan, keys::Keys},
     config::Complaint,
@@ -132,12 +132,8 @@ impl Control {
     /// Does what the API asks for. Who asked may be gone by the time of the answer, and that is well.
     pub(super) fn answer(&mut self, request: Request) {
         match request {
-            Request::Status(reply) => drop(reply.send(Status {
-                ready: *self.ready.borrow(),
-                blind: self.state.sight().is_blind(),
-                generation: self.state.generation(),
-                regions: self.state.regions(),
-            })),
+            Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Gauges(reply) => drop(reply.send(self.gauges())),
             Request::Endpoints(concerned, reply) => {
                 drop(reply.send(self.state.endpoints(&concerned)));
             }
@@ -173,6 +169,31 @@ impl Control {
                 }
                 drop(reply.send(measured));
             }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            ready: *self.ready.borrow(),
+            blind: self.state.sight().is_blind(),
+            generation: self.state.generation(),
+            regions: self.state.regions(),
+        }
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            status: self.status(),
+            verdicts: self.state.verdict_counts(),
+            began: self.meters.began,
+            published_at: self.meters.published_at,
+            reloads: self.meters.reloads,
+            reloaded_at: self.meters.reloaded_at,
+            reloaded: self.meters.reloaded,
+            checks: self.meters.checks(),
+            overrides: self.state.overrides().iter().count(),
+            events: self.keeping.n_noted(),
+            untold: self.keeping.n_untold(),
         }
     }
 

@@ -23,7 +23,10 @@
 use std::{
     collections::VecDeque,
     fmt::Write as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -47,6 +50,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Hooks {
     hooks: Vec<Hook>,
+    /// Events that were not taken, of all webhooks there were.
+    lost: Arc<AtomicU64>,
 }
 
 /// A running webhook. It stops when this is dropped.
@@ -78,9 +83,15 @@ impl Hooks {
         let mut before = std::mem::take(&mut self.hooks);
         for webhook in webhooks {
             let known = before.iter().position(|it| it.webhook == *webhook);
-            let hook = known.map_or_else(|| Hook::start(webhook), |idx| before.swap_remove(idx));
+            let hook = known
+                .map_or_else(|| Hook::start(webhook, &self.lost), |idx| before.swap_remove(idx));
             self.hooks.push(hook);
         }
+    }
+
+    /// How many events were not taken in the end.
+    pub(super) fn n_lost(&self) -> u64 {
+        self.lost.load(Relaxed)
     }
 
     /// The events that have not been taken, by the webhook's URL; the first of each may be about to be.
@@ -109,9 +120,9 @@ impl Hooks {
 }
 
 impl Hook {
-    fn start(webhook: &Webhook) -> Self {
+    fn start(webhook: &Webhook, lost: &Arc<AtomicU64>) -> Self {
         let queue = Arc::<Queue>::default();
-        let task = tokio::spawn(run(webhook.clone(), Arc::clone(&queue)));
+        let task = tokio::spawn(run(webhook.clone(), Arc::clone(&queue), Arc::clone(lost)));
         Self { webhook: webhook.clone(), queue, task }
     }
 }
@@ -163,7 +174,7 @@ enum Sent {
 }
 
 /// The life of a webhook.
-async fn run(webhook: Webhook, queue: Arc<Queue>) {
+async fn run(webhook: Webhook, queue: Arc<Queue>, lost: Arc<AtomicU64>) {
     let url = &*webhook.url;
     let client = Client::builder()
         .tls_backend_preconfigured(health::system_trust())
@@ -185,30 +196,32 @@ async fn run(webhook: Webhook, queue: Arc<Queue>) {
         if 0 < dropped {
             tracing::warn!(%url, dropped, "the webhook is too slow: events were let go");
         }
-        deliver(&client, &webhook, &entry).await;
+        let is_taken = deliver(&client, &webhook, &entry).await;
+        lost.fetch_add(dropped + u64::from(!is_taken), Relaxed);
     }
 }
 
-/// Sends an event until it is taken, or let go.
-async fn deliver(client: &Client, webhook: &Webhook, entry: &Entry) {
+/// Sends an event until it is taken, or let go: whether it was taken.
+async fn deliver(client: &Client, webhook: &Webhook, entry: &Entry) -> bool {
     let url = &*webhook.url;
     let text = body::line(&body::Event::from(entry));
     for done in 1..=WEBHOOK_TRIES_MAX {
         let why = match send(client, webhook, entry, &text).await {
-            Sent::Taken => return,
+            Sent::Taken => return true,
             Sent::Refused(why) => {
                 tracing::warn!(%url, event = entry.id, %why, "the webhook refuses an event");
-                return;
+                return false;
             }
             Sent::NotNow(why) => why,
         };
         if done == WEBHOOK_TRIES_MAX {
             tracing::warn!(%url, event = entry.id, %why, "the webhook did not take an event: it is let go");
-            return;
+            return false;
         }
         tracing::debug!(%url, event = entry.id, %why, "the webhook is tried again");
         sleep(backoff(done)).await;
     }
+    false
 }
 
 /// How long to wait after so many tries.

@@ -410,6 +410,14 @@ impl State {
         self.latest_outcomes[id.idx()].as_ref()
     }
 
+    /// The name of the check that a probe of the plan is an execution of. The spec is the very one that
+    /// was handed out.
+    #[must_use]
+    pub fn check_of(&self, spec: &Arc<ProbeSpec>) -> Option<&Arc<str>> {
+        let id = self.places.get(&Arc::as_ptr(spec).addr())?;
+        Some(&self.plan.checks[id.idx()])
+    }
+
     /// What the probe at `id` says.
     #[must_use]
     pub fn status(&self, id: ProbeId) -> Status {

@@ -206,6 +206,26 @@ impl State {
         counts.into_iter().map(report).collect()
     }
 
+    /// Endpoints by region, in the order of their names (empty: none), and by verdict: up, down,
+    /// unknown.
+    #[must_use]
+    pub fn verdict_counts(&self) -> Vec<(Box<str>, [usize; 3])> {
+        let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+        for (_, name) in self.names() {
+            for (pool, probes) in name.policy.pools.iter().zip(&name.probes) {
+                let counts = counts.entry(pool.region.as_deref().unwrap_or_default()).or_default();
+                for probes in probes {
+                    counts[match self.verdict(probes).verdict {
+                        Verdict::Up => 0,
+                        Verdict::Down => 1,
+                        Verdict::Unknown => 2,
+                    }] += 1;
+                }
+            }
+        }
+        counts.into_iter().map(|(region, counts)| (region.into(), counts)).collect()
+    }
+
     fn names(&self) -> impl Iterator<Item = (Place, &PlannedName)> {
         all_names(&self.plan().zones)
     }

@@ -5,6 +5,7 @@
 mod document;
 mod http;
 mod limits;
+mod metrics;
 mod tls;
 mod tokens;
 mod traffic;

@@ -288,6 +288,23 @@ fn what_is_told_is_what_was_sent() {
         }
         assert_eq!(line["healthy"], of_names(&seen, |it| it == name));
     }
+    let metrics = call(api, "GET", "/metrics", &[], b"").body;
+    for (name, pool, region, address) in [
+        ("www", "us", "us", 10),
+        ("www", "eu", "eu", 20),
+        ("api", "us", "us", 30),
+        ("api", "eu", "eu", 40),
+    ] {
+        let count = from_pool(&seen, &format!("{name}.one.example"), address);
+        let labels = format!("name=\"{name}.one.example.\",pool=\"{pool}\",region=\"{region}\"");
+        let line = format!("\nevenkeel_answers_total{{{labels}}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    for transport in ["udp", "tcp"] {
+        let line = format!("\nevenkeel_questions_total{{transport=\"{transport}\"}} 50000\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    assert!(metrics.contains("\nevenkeel_replies_total{rcode=\"NOERROR\"} 100000\n"));
     let [country] = told["countries"].as_array().unwrap().as_slice() else { panic!("{told}") };
     assert_eq!((&country["country"], &country["sampled"]), (&"DE".into(), &64.into()));
 }

@@ -71,7 +71,7 @@ fn what_the_page_on_the_api_shows_is_what_it_says() {
         assert_eq!(call(api, method, path, &[], b"").status, 200, "{line}");
         n_calls += 1;
     }
-    assert_eq!(n_calls, 14);
+    assert_eq!(n_calls, 15);
 }
 
 /// The page for the night is typed from its top to its end.

@@ -232,7 +232,7 @@ impl Control {
         Letter {
             generation: self.state.generation(),
             ready: *self.ready.borrow(),
-            since: Some(self.since.max(UNIX_EPOCH)),
+            since: Some(self.meters.since.max(UNIX_EPOCH)),
             totals: self.publisher.current().load().counted(self.serving.registry()).to_text(),
             clock: u64::try_from(past.clock.as_nanos()).unwrap_or(u64::MAX),
             sight: past.sight.to_text(),
