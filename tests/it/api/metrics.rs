@@ -121,3 +121,55 @@ fn the_page_lists_what_there_is() {
         rows.map(|it| format!("evenkeel_{}", it.split(['`', '{']).next().unwrap())).collect();
     assert_eq!(listed, families(&scrape(api)));
 }
+
+/// The words of a text that are names of ours.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
+    words.filter(|it| it.starts_with("evenkeel_")).map(str::to_owned).collect()
+}
+
+/// What a series is called without what histograms add.
+fn family(name: &str) -> &str {
+    let ends = ["_bucket", "_count", "_sum"];
+    ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+}
+
+#[test]
+fn alerts_and_dashboard_name_metrics_that_there_are() {
+    let (_server, api) = start(OPEN, &[]);
+    let known = families(&scrape(api));
+    for (file, at_least) in [("prometheus/alerts.yaml", 12), ("grafana/evenkeel.json", 20)] {
+        let text = fs::read_to_string(root().join("examples").join(file)).unwrap();
+        let named = names_in(&text);
+        assert!(at_least <= named.len(), "{file}: {named:?}");
+        for name in named {
+            assert!(known.contains(family(&name)), "{file}: there is no `{name}`");
+        }
+    }
+    let dashboard = fs::read_to_string(root().join("examples/grafana/evenkeel.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&dashboard).expect("it is JSON");
+}
+
+#[test]
+fn alerts_fire_and_are_quiet() {
+    let rules = root().join("examples/prometheus/alerts.yaml").display().to_string();
+    passes(&promtool(&["check", "rules", &rules], ""));
+    let tests = root().join("examples/prometheus/alerts_test.yaml").display().to_string();
+    passes(&promtool(&["test", "rules", &tests], ""));
+    let (rules, tests) = (fs::read_to_string(rules).unwrap(), fs::read_to_string(tests).unwrap());
+    let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();
+    assert!(!alerts.is_empty());
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let heads = page.lines().filter(|it| it.starts_with('#'));
+    let anchors: BTreeSet<String> = heads
+        .map(|it| it.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+        .collect();
+    for alert in alerts {
+        let name = alert.split_whitespace().next().unwrap();
+        let (_, link) = alert.split_once("runbook_url: docs/operations.md#").expect(name);
+        let anchor = link.split_whitespace().next().unwrap();
+        assert!(anchors.contains(anchor), "{name}: no section `{anchor}`");
+        let is_tested = |more: &str| tests.contains(&format!("- name: {name}{more}\n"));
+        assert!(is_tested("") && is_tested(", all is well"), "{name} is not tested");
+    }
+}
