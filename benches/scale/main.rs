@@ -1,7 +1,7 @@
 //! Scale: a million records, a hundred thousand zones, a hundred thousand steered names.
 //!
 //! ```text
-//! cargo bench --bench scale -- [records] [zones] [verdicts]      absent: all three
+//! cargo bench --bench scale -- [records] [zones] [verdicts] [scrapes]      absent: all
 //! ```
 //!
 //! - `records`: a zone of a million records, as YAML in Evenkeel and as a master file in NSD (Debian's
@@ -11,6 +11,7 @@
 //!   is changed and SIGHUP sent, over and over: from the signal to the first new answer, how many
 //!   questions were lost, and how long answers took with and without.
 //! - `verdicts`: from the report of a probe to the snapshot, with a hundred thousand steered names.
+//! - `scrapes`: what a scrape of the metrics takes, with ten thousand endpoints.
 //!
 //! The machine should have nothing else to do: times are those of a clock.
 
@@ -19,6 +20,7 @@ mod common;
 
 mod process;
 mod records;
+mod scrapes;
 mod verdicts;
 mod zones;
 
@@ -37,6 +39,9 @@ fn main() -> Result<()> {
     }
     if is_chosen("verdicts") {
         verdicts::run();
+    }
+    if is_chosen("scrapes") {
+        scrapes::run()?;
     }
     Ok(())
 }

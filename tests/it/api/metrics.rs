@@ -11,6 +11,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use evenkeel::limits::METRICS_POOLS_MAX;
 use hickory_proto::rr::RecordType;
 
 use super::{OPEN, ZONE, call, start};
@@ -90,6 +91,34 @@ fn a_live_scrape_is_what_prometheus_takes() {
     assert!(answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"));
     assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
     assert!(answer.body.contains("# TYPE evenkeel_questions counter\n"));
+}
+
+#[test]
+fn names_beyond_the_limit_are_summed() {
+    let name = |it: usize| {
+        format!("  n{it:04}: {{ steer: {{ pools: {{ eu-west-1: {{ A: 192.0.2.1 }} }} }} }}\n")
+    };
+    let names = (0..METRICS_POOLS_MAX + 2).map(name).collect::<Vec<_>>().concat();
+    let zone = format!("zone: a.example\nrecords:\n  '@': {{ NS: ns.x. }}\n{names}");
+    let (server, api) = start(OPEN, &[("zones/a.yaml", &zone)]);
+    let last = METRICS_POOLS_MAX - 1;
+    for name in [0, last, last + 1, last + 2] {
+        server.ask(&format!("n{name:04}.a.example."), RecordType::A);
+    }
+    let text = scrape(api);
+    let answers = |name: &str, pool: &str| {
+        let labels = format!("name=\"{name}\",pool=\"{pool}\",region=\"eu-west-1\"");
+        value(&text, &format!("evenkeel_answers_total{{{labels}}}"))
+    };
+    assert_eq!(answers("n0000.a.example.", "eu-west-1"), Some(1.0));
+    assert_eq!(answers(&format!("n{last:04}.a.example."), "eu-west-1"), Some(1.0));
+    assert_eq!(answers(&format!("n{:04}.a.example.", last + 1), "eu-west-1"), None);
+    assert_eq!(answers("*others", "*others"), Some(2.0));
+    let others = "{name=\"*others\",footing=\"healthy\"}";
+    let footing = value(&text, &format!("evenkeel_answers_by_footing_total{others}"));
+    assert_eq!(footing, Some(2.0));
+    let pools = text.lines().filter(|it| it.starts_with("evenkeel_pool_weight{"));
+    assert_eq!(pools.count(), METRICS_POOLS_MAX);
 }
 
 #[test]
