@@ -172,6 +172,17 @@ enum DialAnswer {
     Preview(Preview),
 }
 
+/// What taking overrides back comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // It describes what is answered.
+enum ClearAnswer {
+    /// They hold no more.
+    Cleared(Cleared),
+    /// What would follow, by `preview`.
+    Preview(Preview),
+}
+
 /// Overrides that were taken back.
 #[derive(Debug, Serialize, ToSchema)]
 struct Cleared {
@@ -298,8 +309,12 @@ async fn set(
             example = "www.example.com/us-east-1"),
         ("author" = inline(Option<AuthorForm>), Query, 
             description = "Who says so; without, the name of the token"),
+        ("preview" = Option<bool>, Query, description = "Change nothing, and say what would follow"),
     ),
-    responses((status = 200, description = "They hold no more", body = Cleared), Refused<404>),
+    responses(
+        (status = 200, description = "They hold no more, or what would follow", body = ClearAnswer),
+        Refused<404>,
+    ),
 )]
 async fn clear(
     State(api): State<Api>,
@@ -308,16 +323,21 @@ async fn clear(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let what = segment(what)?;
-    let mut author = None;
+    let (mut author, mut is_preview) = (None, false);
     for (key, value) in parameters(query.as_deref()) {
         match &*key {
             "author" => author = Some(value),
-            _ => return Err(unknown_parameter(&key, "`author`")),
+            "preview" => is_preview = flag(&key, &value)?,
+            _ => return Err(unknown_parameter(&key, "`author` and `preview`")),
         }
     }
     let author = caller.author(author);
     too_long(&[&author])?;
-    let cleared = say(&api, Saying::Clear(what, author), false).await?;
+    let saying = Saying::Clear(what, author);
+    if is_preview {
+        return foresee(&api, saying, false).await;
+    }
+    let cleared = say(&api, saying, false).await?;
     Ok(json(&Cleared { cleared }))
 }
 

@@ -216,7 +216,7 @@ class ActForm {
     body.reason ||= 'preview';
     let view;
     try {
-      view = previewView(adaptPreview(await guarded(() => call('POST', `${path}?preview=true`, body))));
+      view = await foreseen('POST', path, body);
     } catch (error) {
       view = this.previewProblem(error);
     }
@@ -224,9 +224,6 @@ class ActForm {
   }
 
   previewProblem(error) {
-    if (error instanceof Problem && error.status === 400) {
-      return h('p', { class: 'dim' }, 'This server does not say what would happen.');
-    }
     if (error instanceof Problem && error.status === 409) this.offerForce(error);
     return h('p', { class: 'dim' }, error.status === 409 ? 'It would be refused.' : error.message);
   }
@@ -273,6 +270,11 @@ function label(id, words, field) {
   return h('div', { class: 'field' }, h('label', { for: id }, words), field);
 }
 
+/** Asks what would follow from a call that would change something. */
+async function foreseen(method, path, body) {
+  return previewView(adaptPreview(await guarded(() => call(method, `${path}?preview=true`, body))));
+}
+
 /** Regions before and after, and whose clients would notice. */
 function previewView({ regions, names, more }) {
   const cell = (before, after, show) => {
@@ -307,16 +309,16 @@ function changeWords(names, more) {
 /** Asks whether what was said is to be taken back, and does it. */
 export function openClear(it, means, done) {
   const author = h('input', { type: 'text', id: 'clear-author', value: localStorage.getItem(AUTHOR) ?? '', autocomplete: 'nickname' });
-  const wrong = h('div', {});
-  const isDial = it.id === undefined || it.region !== undefined;
+  const [wrong, preview] = [h('div', {}), h('div', { class: 'preview', 'aria-live': 'polite' })];
+  const back = { percent: 100, reason: 'cleared' };
+  const [method, path, body] =
+    it.id === undefined ? ['POST', `dials/${encodeURIComponent(it.region)}`, back] : ['DELETE', `overrides/${it.id}`];
   const work = async (event) => {
     event.preventDefault();
     localStorage.setItem(AUTHOR, author.value.trim());
     const who = author.value.trim();
     const clear = () =>
-      isDial
-        ? call('POST', `dials/${encodeURIComponent(it.region)}`, { percent: 100, reason: 'cleared', author: who || undefined })
-        : call('DELETE', `overrides/${it.id}?${query({ author: who })}`);
+      body ? call(method, path, { ...body, author: who || undefined }) : call(method, `${path}?${query({ author: who })}`);
     try {
       await guarded(clear);
       by('dialog').close();
@@ -335,11 +337,17 @@ export function openClear(it, means, done) {
       h('p', {}, `“${it.reason}”${it.author ? `, says ${it.author}` : ''}.`),
       h('p', {}, means),
       label('clear-author', 'Who you are', author),
+      h('h3', {}, 'What would happen'),
+      preview,
       wrong,
       h('div', { class: 'buttons' }, h('button', { type: 'button', onclick: () => by('dialog').close() }, 'Cancel'), button),
     ),
   );
   button.focus();
+  foreseen(method, path, body).then(
+    (view) => preview.replaceChildren(view),
+    (error) => preview.replaceChildren(problemView(error)),
+  );
 }
 
 /** Has the files read again, and shows what is wrong with them. */

@@ -11,8 +11,8 @@ import { askToken, openAct, openClear, reload, say } from './acts.js';
 import { Events } from './events.js';
 import { openExplain } from './explain.js';
 import { below, load as loadCountries, worldMap } from './map.js';
-import { adaptZone, gather, Probes, regionShares, SEVERITY, Traffic } from './model.js';
-import { Detail, List, PROBES } from './names.js';
+import { adaptZone, gather, regionShares, SEVERITY, Traffic } from './model.js';
+import { Detail, List } from './names.js';
 import { drawRegions, drawSaid, FULL, fullness, OVER } from './regions.js';
 import { follow, get, Lost, Problem, query } from './server.js';
 
@@ -50,10 +50,9 @@ const known = {
 };
 
 const events = new Events();
-const probes = new Probes(PROBES);
 const drawMap = worldMap(by('map'), (name) => act({ target: name, region: true }));
 const list = new List((name) => choose(name));
-const detail = new Detail({ act: (it) => act(it), explain: (name) => openExplain(name, known.status?.regions ?? []), probes });
+const detail = new Detail({ act: (it) => act(it), explain: (name) => openExplain(name, known.status?.regions ?? []) });
 
 // ---- What is asked ----
 
@@ -84,18 +83,9 @@ async function askSaid() {
   drawOperators();
 }
 
-let withHistory = true;
-
 async function askName(name) {
   if (!name) return;
-  let told = null;
-  if (withHistory) told = await ask(`endpoints?${query({ name, history: 'true' })}`);
-  // A server that keeps no history does not know the parameter.
-  if (!told && !known.lost) {
-    const plainly = await ask(`endpoints?${query({ name })}`);
-    if (plainly && told === null) withHistory = false;
-    told = plainly;
-  }
+  const told = await ask(`endpoints/history?${query({ name })}`);
   if (told === undefined) known.names.delete(name);
   else if (told) known.names.set(name, gather(told.endpoints).get(name));
   if (name === known.chosen) drawDetail();
@@ -401,7 +391,6 @@ function tick() {
 function returned() {
   known.counts = null;
   known.traffic = new Traffic();
-  withHistory = true;
   [status, said, chosen, all, zones].forEach((it) => it());
 }
 

@@ -1,6 +1,6 @@
 // What the page knows, put together from what the server says. No elements and no calls here.
 //
-// What a server of another version does not tell is null, and shows as a dash: the page guesses nothing.
+// What the server does not know is null, and shows as a dash: the page guesses nothing.
 
 /** How far back live shares look; long enough that chance does not make them dance. */
 const RATE_MS = 10000;
@@ -117,15 +117,14 @@ export class Traffic {
   /** Takes in what `GET traffic` says, at a time in milliseconds. */
   take(body, at) {
     const names = new Map();
-    for (const { name, pools } of body.names ?? []) {
-      names.set(name, pools.map((it) => ({ ...it, sum: total(it.answers) })));
-    }
-    const countries = new Map((body.countries ?? []).map((it) => [it.country, it.questions]));
+    for (const it of body.names) names.set(it.name, it);
+    // Nobody can draw where an unknown country is.
+    const countries = new Map(body.countries.filter((it) => it.country).map((it) => [it.country, it.questions]));
     const last = this.samples.at(-1);
     // Counts that went back are those of another process: nothing before counts.
-    if (last && (body.questions ?? 0) < last.questions) this.samples = [];
+    if (last && body.questions < last.questions) this.samples = [];
     this.summed.clear();
-    this.samples.push({ at, names, countries, questions: body.questions ?? 0 });
+    this.samples.push({ at, names, countries, questions: body.questions });
     while (SAMPLES_MAX < this.samples.length || this.isOld(this.samples[1], at)) {
       this.samples.shift();
     }
@@ -151,12 +150,14 @@ export class Traffic {
     const ends = this.ends();
     if (!ends?.[1].names.has(name)) return null;
     const [first, last] = ends;
-    const before = new Map((first.names.get(name) ?? []).map((it) => [it.pool, it]));
-    const grown = last.names.get(name).map((it) => ({
+    const [now, then] = [last.names.get(name), first.names.get(name)];
+    const before = new Map((then?.pools ?? []).map((it) => [it.pool, it.answers]));
+    const footing = worstFooting(now, then ?? {});
+    const grown = now.pools.map((it) => ({
       pool: it.pool,
       region: it.region,
-      sum: it.sum - (before.get(it.pool)?.sum ?? 0),
-      footing: worstFooting(it.answers, before.get(it.pool)?.answers ?? {}),
+      sum: it.answers - (before.get(it.pool) ?? 0),
+      footing,
     }));
     const sum = grown.reduce((sum, it) => sum + it.sum, 0);
     const rate = (it) => (it.sum * 1000) / (last.at - first.at);
@@ -202,37 +203,9 @@ export class Traffic {
 
 const FOOTINGS = ['fallback', 'last_good', 'failed_open', 'healthy'];
 
-const total = (answers) => Object.values(answers ?? {}).reduce((sum, it) => sum + it, 0);
-
 /** The least sound footing on which something was answered meanwhile; null: nothing was. */
 function worstFooting(after, before) {
-  return FOOTINGS.find((it) => (before[it] ?? 0) < (after?.[it] ?? 0)) ?? null;
-}
-
-/** Probes of a check as they were seen, kept while the page is open where the server keeps none. */
-export class Probes {
-  constructor(max) {
-    this.max = max;
-    this.kept = new Map();
-  }
-
-  /** Takes a check in and gives its probes, the oldest first: `{at, good, ms}`. */
-  take(check) {
-    const told = check.history?.map(adaptProbe);
-    if (told) return told.slice(-this.max);
-    const kept = this.kept.get(check.target) ?? [];
-    if (check.at && kept.at(-1)?.at !== check.at) {
-      kept.push({ at: check.at, good: check.outcome === 'good', ms: null });
-      if (this.max < kept.length) kept.shift();
-      this.kept.set(check.target, kept);
-    }
-    return kept;
-  }
-}
-
-/** A probe as the server tells it. */
-function adaptProbe(it) {
-  return { at: it.at, good: it.good, ms: it.ms };
+  return FOOTINGS.find((it) => (before[it] ?? 0) < after[it]) ?? null;
 }
 
 /** The steered names of a zone as `GET zones/{zone}` tells them, each with its share for one family. */

@@ -10,7 +10,7 @@ const ROWS_SPARE = 6;
 /** Endpoints of a pool that are shown at once; more on demand. */
 const ENDPOINTS_AT_ONCE = 50;
 /** Probes in a timeline, and their width. */
-export const PROBES = 60;
+const PROBES = 60;
 const TICK = 3;
 const TIMELINE_HEIGHT = 20;
 
@@ -98,8 +98,8 @@ export class List {
 
 /** What is known of a name. */
 export class Detail {
-  constructor({ act, explain, probes }) {
-    Object.assign(this, { act, explain, probes });
+  constructor({ act, explain }) {
+    Object.assign(this, { act, explain });
     this.element = by('detail');
     this.name = null;
     this.long = new Set();
@@ -228,7 +228,8 @@ export class Detail {
     else if (!probes.firstChild.known) probes.firstChild.replaceChildren();
     if (endpoint.checks.length === 0) return;
     rows(probes.firstChild, endpoint.checks, (it) => `${it.check} ${it.target}`, make, (line, check) => {
-      drawTimeline(line.firstChild, this.probes.take(check));
+      // Where all endpoints are told of at once, none has its history: what is drawn stays.
+      if (check.history) drawTimeline(line.firstChild, check.history);
       text(line.lastChild, latestWords(check, several, this.now));
       attr(line.lastChild, 'data-bad', check.outcome !== null && check.outcome !== 'good');
       attr(line.lastChild, 'title', `${check.check}: ${check.target}`);
@@ -282,11 +283,11 @@ function latestWords(check, several, now) {
 /** The newest probe is at the right; a good one is as high as it took long, a failed one is full. */
 function drawTimeline(line, probes) {
   const seen = probes.slice(-PROBES);
-  const slowest = Math.max(1, ...seen.map((it) => it.ms ?? 0));
+  const slowest = Math.max(1, ...seen.map((it) => it.ms));
   let [good, bad] = ['', ''];
   seen.forEach((it, idx) => {
     const x = (PROBES - seen.length + idx) * TICK + TICK / 2;
-    const height = it.ms === null ? 7 : 4 + Math.round((12 * it.ms) / slowest);
+    const height = 4 + Math.round((12 * it.ms) / slowest);
     if (it.good) good += `M${x} ${TIMELINE_HEIGHT}v-${height}`;
     else bad += `M${x} ${TIMELINE_HEIGHT}v-${TIMELINE_HEIGHT}`;
   });

@@ -94,6 +94,9 @@ fn what_is_foreseen_is_what_comes() {
         ("dials/us-east-1", &dial, &dialed),
     ] {
         if body.is_null() {
+            let back = world.delete(&format!("{path}?preview=true")).json();
+            assert_eq!(region(&back, "eu-west-1")[0], [Some(0.8), Some(0.5)], "{back}");
+            assert_eq!(world.get("overrides")["overrides"][0]["id"], 1, "nothing was done");
             world.delete(path).json();
             until("it to be as before", || {
                 (shares(&world, "www.example.com.")[0].1 - 0.5).abs() < 1e-9
@@ -125,6 +128,7 @@ fn what_would_be_refused_is_refused_beforehand() {
     assert_eq!(foreseen(&preview, "only.example.com."), [("us-east-1".to_owned(), 0.0)]);
     assert_eq!(world.get("overrides")["overrides"], json!([]));
     world.post("overrides?preview=perhaps", &drain).problem(400);
+    world.delete("overrides/1?preview=true").problem(404);
     let none = json!({ "target": "mars", "state": "drain", "reason": "disks" });
     world.post("overrides?preview=true", &none).problem(404);
     let same =

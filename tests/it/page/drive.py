@@ -203,6 +203,12 @@ class Person:
         expect(self.region(name)).to_have_attribute("data-state", state)
         expect(self.row(name)).to_have_attribute("data-state", state)
 
+    def foresees(self, expected):
+        """The dialog says what would be: share, load, and load of capacity, by region."""
+        rows = self.dialog().locator(".preview tbody tr")
+        for name, cells in expected.items():
+            expect(rows.filter(has_text=name).locator("td")).to_have_text(list(cells))
+
     # ---- Scenes ----
 
     def looks(self):
@@ -222,6 +228,11 @@ class Person:
         expect(self.page.locator("#detail .probes").first).to_have_attribute(
             "aria-label", re.compile(r"^0 of the latest [1-9]\d* probes failed$")
         )
+        # What the files mean each to get, of this name and of all of them.
+        meant = {"us-east-1": ("50 %", "25 %"), "eu-west-1": ("30 %", "15 %"), "ap-southeast-1": ("20 %", "60 %")}
+        for name, (of_www, of_all) in meant.items():
+            expect(self.page.locator(f'#detail tr.pool[data-pool="{name}"]')).to_contain_text(f"meant {of_www}")
+            expect(self.row(name).locator("td").nth(2)).to_have_text(of_all)
         credit = self.page.get_by_role("link", name="IP Geolocation by DB-IP")
         expect(credit).to_have_attribute("href", "https://db-ip.com")
         # The marks are shapes of their own: nobody has to tell colours apart.
@@ -250,10 +261,25 @@ class Person:
         self.regions.start("us-east-1")
         self.shows("us-east-1", "up")
         expect(self.page.locator("#headline-text")).to_have_text("All 3 regions are up")
+        # The server remembers what failed, whoever looked.
+        keeps_to_the_policy(self.page)
+        self.page.reload()
+        expect(self.page.locator("#detail h3")).to_have_text("www.example.com")
+        timeline = self.page.locator('#detail tr.endpoint[data-address="127.0.7.1"] .probes')
+        failed = re.compile(r"^[2-9] of the latest \d+ probes failed, the last at ")
+        expect(timeline).to_have_attribute("aria-label", failed)
 
     def drains_and_clears(self):
         self.row("eu-west-1").get_by_role("button").click()
         button = self.dialog().get_by_role("button", name="Drain eu-west-1")
+        self.foresees(
+            {
+                "us-east-1": ["50 % → 71 %", "45 → 64.3", "64 %"],
+                "eu-west-1": ["30 % → 0 %", "27 → 0", "0 %"],
+                "ap-southeast-1": ["20 % → 29 %", "18 → 25.7", "26 %"],
+            }
+        )
+        expect(self.dialog().locator(".preview")).to_contain_text("Changes www.example.com.")
         button.click()
         expect(self.dialog().get_by_role("alert")).to_contain_text("Say why")
         self.dialog().get_by_label("Why, for whoever finds it").fill("disks <b>are</b> changed")
@@ -269,6 +295,7 @@ class Person:
         expect(said).to_contain_text("disks <b>are</b> changed")
         expect(said).to_contain_text(re.compile(r"ends in (1 h 00|59) m"))
         said.get_by_role("button").click()
+        self.foresees({"us-east-1": ["71 % → 50 %", "64.3 → 45", "45 %"]})
         self.dialog().get_by_role("button", name="Clear drain of eu-west-1").click()
         self.shows("eu-west-1", "up")
         expect(self.page.locator("#said-none")).to_be_visible()
@@ -280,11 +307,14 @@ class Person:
         self.dialog().get_by_text("Dial", exact=True).click()
         self.dialog().get_by_label("% of its normal traffic").fill("40")
         self.dialog().get_by_label("Why, for whoever finds it").fill("the cache is cold")
+        # 40 % of a capacity of 100, and of a weight of 50 beside 30 and 20.
+        self.foresees({"us-east-1": ["50 % → 29 %", "45 → 25.7", "64 %"]})
         self.dialog().get_by_role("button", name="Dial to 40 %: us-east-1").click()
         expect(self.row("us-east-1")).to_contain_text("40 %")
         said = self.page.locator('#said [data-target="us-east-1"]')
         expect(said).to_contain_text("dial 40 %")
         said.get_by_role("button").click()
+        self.foresees({"us-east-1": ["29 % → 50 %", "25.7 → 45", "45 %"]})
         self.dialog().get_by_role("button", name="Clear dial 40 % of us-east-1").click()
         expect(self.page.locator("#said-none")).to_be_visible()
 
@@ -428,20 +458,27 @@ class Person:
         assert not wrong, f"{what}: " + "\n".join(wrong)
 
 
+def keeps_to_the_policy(page):
+    violations = page.evaluate("violations")
+    assert not violations, f"against the policy: {violations}"
+
+
 def counts(browser, server):
     """What the page makes of counts that grow: shares of answers, and where questions come from."""
     page = browser.new_page()
+    page.add_init_script(WATCH)
     calls = itertools.count(1)
 
     def told(route):
         call = next(calls)
         parts = {"us-east-1": 60, "eu-west-1": 30, "ap-southeast-1": 10}
         pools = [
-            {"pool": name, "region": name, "answers": {"healthy": 7 + part * call, "failed_open": 0}}
+            {"pool": name, "region": name, "answers": 7 + part * call}
             for name, part in parts.items()
         ]
         countries = [{"country": "DE", "questions": 75 * call}, {"country": "BR", "questions": 25 * call}]
-        names = [{"name": "www.example.com.", "pools": pools}]
+        footings = {"healthy": 100 * call, "failed_open": 0, "last_good": 0, "fallback": 0}
+        names = [{"name": "www.example.com.", "pools": pools, **footings}]
         route.fulfill(json={"questions": 100 * call, "names": names, "countries": countries})
 
     page.route("**/api/v1/traffic", told)
@@ -453,6 +490,7 @@ def counts(browser, server):
     radii = page.locator("#map .dots circle").evaluate_all("(all) => all.map((it) => Number(it.getAttribute('r')))")
     assert len(radii) == 2 and max(radii) / min(radii) > 1.6, radii
     expect(page.locator("#headline-more")).to_contain_text("questions/s")
+    keeps_to_the_policy(page)
     page.close()
 
 
@@ -484,8 +522,7 @@ def play(browser, person, elsewhere):
         page.set_viewport_size({"width": 1280, "height": 800})
     scene("nothing elsewhere", lambda: None)
     assert not elsewhere, f"the page asked elsewhere: {elsewhere}"
-    violations = page.evaluate("violations")
-    assert not violations, f"against the policy: {violations}"
+    keeps_to_the_policy(page)
 
 
 def main():
