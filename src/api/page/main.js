@@ -41,7 +41,6 @@ const known = {
   policies: new Map(),
   said: { overrides: [], dials: [] },
   traffic: new Traffic(),
-  counts: null,
   chosen: null,
   scope: '',
   lost: false,
@@ -112,9 +111,7 @@ async function askZones() {
 }
 
 async function askTraffic() {
-  if (known.counts === false) return;
   const told = await ask('traffic');
-  known.counts = told === undefined ? false : told ? true : known.counts;
   if (!told) return;
   known.traffic.take(told, Date.now());
   drawDetail();
@@ -236,7 +233,7 @@ function drawWorld() {
   const regions = regionsInScope();
   const countries = known.traffic.countries();
   drawMap({ regions, countries });
-  text(by('map-below'), known.status ? below({ regions, countries, told: known.counts }) : '');
+  text(by('map-below'), known.status ? below({ regions, countries }) : '');
   drawRegions(regions, (name) => act({ target: name, region: true }));
   drawHeadline();
   if (known.status) text(by('version'), `Evenkeel ${known.status.version}, generation ${number(known.status.generation)}`);
@@ -389,7 +386,6 @@ function tick() {
 
 /** The server is there again: perhaps another one, that counts from the beginning. */
 function returned() {
-  known.counts = null;
   known.traffic = new Traffic();
   [status, said, chosen, all, zones].forEach((it) => it());
 }

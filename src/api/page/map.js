@@ -171,13 +171,11 @@ const fits = ([left, top, right, bottom], width, height) =>
 const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 
 /** What is said under the map: who has no place on it, and where most questions come from. */
-export function below({ regions, countries: shares, told }) {
+export function below({ regions, countries: shares }) {
   const parts = [];
   if (shares) {
     const most = shares.slice(0, 4).map((it) => `${countryName(it.country)} ${percent(it.share)}`);
     parts.push(most.length ? `Questions come from ${most.join(', ')}` : 'No questions just now');
-  } else if (told === false) {
-    parts.push('No counts from this server');
   }
   const homeless = regions.filter((it) => !it.at).map((it) => plain(it.name));
   if (0 < homeless.length && homeless.length < regions.length) {

@@ -13,10 +13,12 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -32,6 +34,8 @@ REGIONS = {
     "eu-west-1": ("127.0.7.2", "[53.35, -6.26]"),
     "ap-southeast-1": ("127.0.7.3", "[1.35, 103.82]"),
 }
+# By the weights below, percent.
+MEANT = {"us-east-1": 50, "eu-west-1": 30, "ap-southeast-1": 20}
 ZONE = """
 zone: example.com
 records:
@@ -119,6 +123,9 @@ version: 1
 listen: ["127.0.0.1:{self.dns}"]
 zones: zones/
 geoip: []
+networks:
+  203.0.113.0/24: {{ country: DE }}
+  198.51.100.0/24: {{ country: BR }}
 state: state
 api: {{ listen: "127.0.0.1:{self.api}" }}
 regions:
@@ -463,35 +470,71 @@ def keeps_to_the_policy(page):
     assert not violations, f"against the policy: {violations}"
 
 
-def counts(browser, server):
-    """What the page makes of counts that grow: shares of answers, and where questions come from."""
-    page = browser.new_page()
-    page.add_init_script(WATCH)
-    calls = itertools.count(1)
+# Networks that clients are in, and how much they ask; the server file says where they are.
+CLIENTS = {"203.0.113.0": ("DE", 0.75), "198.51.100.0": ("BR", 0.25)}
 
-    def told(route):
-        call = next(calls)
-        parts = {"us-east-1": 60, "eu-west-1": 30, "ap-southeast-1": 10}
-        pools = [
-            {"pool": name, "region": name, "answers": 7 + part * call}
-            for name, part in parts.items()
-        ]
-        countries = [{"country": "DE", "questions": 75 * call}, {"country": "BR", "questions": 25 * call}]
-        footings = {"healthy": 100 * call, "failed_open": 0, "last_good": 0, "fallback": 0}
-        names = [{"name": "www.example.com.", "pools": pools, **footings}]
-        route.fulfill(json={"questions": 100 * call, "names": names, "countries": countries})
 
-    page.route("**/api/v1/traffic", told)
-    page.goto(server.url)
-    for name, share in {"us-east-1": "60 %", "eu-west-1": "30 %", "ap-southeast-1": "10 %"}.items():
-        expect(page.locator(f'#regions [data-region="{name}"] td').nth(3)).to_have_text(share)
-        expect(page.locator(f'#map [data-region="{name}"]')).to_contain_text(share)
-    expect(page.locator("#map-below")).to_have_text(re.compile("^Questions come from Germany 75 %, Brazil 25 %"))
-    radii = page.locator("#map .dots circle").evaluate_all("(all) => all.map((it) => Number(it.getAttribute('r')))")
-    assert len(radii) == 2 and max(radii) / min(radii) > 1.6, radii
-    expect(page.locator("#headline-more")).to_contain_text("questions/s")
-    keeps_to_the_policy(page)
-    page.close()
+def question(idx, network):
+    """`www.example.com A`, for a client in a network of 24 bits (RFC 7871 section 6)."""
+    name = b"\x03www\x07example\x03com\x00"
+    option = struct.pack(">HHHBB", 8, 7, 1, 24, 0) + socket.inet_aton(network)[:3]
+    opt = b"\x00" + struct.pack(">HHIH", 41, 1232, 0, len(option)) + option
+    return struct.pack(">HHHHHH", idx % 65536, 0, 1, 0, 0, 1) + name + struct.pack(">HH", 1, 1) + opt
+
+
+@contextlib.contextmanager
+def clients_ask(server):
+    """Questions over UDP, a few at a time, until the block is left."""
+    done = threading.Event()
+
+    def ask():
+        weights = [part for _, part in CLIENTS.values()]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.connect(("127.0.0.1", server.dns))
+            udp.settimeout(1)
+            for idx in itertools.count():
+                if done.wait(0 if idx % 40 else 0.005):
+                    return
+                udp.send(question(idx, random.choices(list(CLIENTS), weights)[0]))
+                with contextlib.suppress(TimeoutError):
+                    udp.recv(1500)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def counts(person):
+    """Shares of the answers that clients get, beside the meant ones, and where questions come from."""
+    page, percent = person.page, re.compile(r"(\d+)(?:\.\d+)? %")
+
+    def shown(locator):
+        found = percent.search(locator.text_content())
+        return int(found[1]) if found else -99
+
+    def are_as_meant():
+        gets = {name: shown(person.row(name).locator("td").nth(3)) for name in MEANT}
+        on_map = {name: shown(person.region(name).locator(".what")) for name in MEANT}
+        return all(abs(gets[it] - MEANT[it]) <= 4 and abs(on_map[it] - MEANT[it]) <= 4 for it in MEANT)
+
+    def come_from():
+        found = re.match(r"Questions come from Germany (\d+) %, Brazil (\d+) %", page.locator("#map-below").inner_text())
+        return found and abs(int(found[1]) - 75) <= 10
+
+    with clients_ask(person.server):
+        until("shares as they are meant", are_as_meant)
+        until("countries by what they ask", come_from)
+        detail = page.locator('#detail tr.pool[data-pool="us-east-1"]')
+        expect(detail).to_contain_text(re.compile(r"(4[6-9]|5[0-4])(\.\d)? %, meant 50 %"))
+        expect(page.locator("#detail")).to_contain_text("footing healthy")
+        radii = page.locator("#map .dots circle").evaluate_all("(all) => all.map((it) => Number(it.getAttribute('r')))")
+        assert len(radii) == 2 and max(radii) / min(radii) > 1.4, radii
+        expect(page.locator("#headline-more")).to_contain_text("questions/s")
+        keeps_to_the_policy(page)
 
 
 def scene(words, work, *arguments):
@@ -499,7 +542,7 @@ def scene(words, work, *arguments):
     work(*arguments)
 
 
-def play(browser, person, elsewhere):
+def play(person, elsewhere):
     page = person.page
     scene("looks", person.looks)
     scene("a region dies", person.a_region_dies)
@@ -509,7 +552,7 @@ def play(browser, person, elsewhere):
     scene("complaints of a reload", person.reads_complaints)
     scene("explained", person.explains)
     scene("keys alone", person.uses_the_keys)
-    scene("counts", counts, browser, person.server)
+    scene("counts", counts, person)
     scene("the server is lost, and back", person.loses_the_server)
     scene("tokens", person.gives_tokens)
     person.regions.kill("us-east-1")
@@ -547,7 +590,7 @@ def main():
             page.add_init_script(WATCH)
             page.goto(server.url)
             try:
-                play(browser, Person(page, server, regions), elsewhere)
+                play(Person(page, server, regions), elsewhere)
             except Exception:
                 page.screenshot(path=folder / "failed.png")
                 print(page.locator("body").inner_text(), file=sys.stderr)
