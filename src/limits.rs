@@ -362,6 +362,13 @@ pub const API_REASONS_MAX: usize = 10;
 
 /// How long a command waits for the server's answer: somewhat longer than the server does.
 pub const API_CLIENT_WAIT_MAX: Duration = Duration::from_secs(130);
+
+/// How often `status --watch` may ask at most.
+pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Names that `status --watch` shows at most; it asks for the zones of these alone.
+pub const WATCHED_NAMES_MAX: usize = 100;
+
 // ---- Measured round trips ----
 
 /// Bits of an IPv4 address by which round trips are told apart; what comes with more is taken for

@@ -46,6 +46,12 @@ pub(super) enum Refused {
 }
 
 impl Refused {
+    /// Why, without the hint.
+    pub(super) fn first_line(&self) -> &str {
+        let (Self::Usage(text) | Self::No(text)) = self;
+        text.lines().next().unwrap_or_default()
+    }
+
     /// Says so.
     pub(super) fn say(&self) -> ExitCode {
         let (Self::Usage(text) | Self::No(text)) = self;
@@ -55,6 +61,16 @@ impl Refused {
 }
 
 impl Server {
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Whether it knows us by a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token().is_ok_and(|it| it.is_some())
+    }
+
     /// Calls `path` with parameters and gives the body.
     pub(super) fn call(
         &self,

@@ -24,7 +24,7 @@ const VARIABLES: [(&str, &str); 5] = [
     ("EVENKEEL_TOKEN", "The token of the API; --token-file is stronger."),
     ("EVENKEEL_LOG", "How much the server logs: warn,notify=error,evenkeel=info is the default."),
     ("NO_COLOR", "When it is not empty, nothing is in colour."),
-    ("USER", "The author of overrides and dials where --author is absent."),
+    ("USER", "The author of overrides and dials, without --author and without a token."),
 ];
 
 const FILES: [(&str, &str); 3] = [

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod events;
 mod explain;
+mod foreseen;
 mod latency;
 mod manual;
 mod overrides;
@@ -16,6 +17,7 @@ mod reply_text;
 mod schema;
 mod status;
 mod token;
+mod watch;
 
 use std::{
     io::{self, Write as _},
@@ -60,13 +62,7 @@ enum Command {
     /// Say what a client gets, and why, stage by stage.
     Explain(explain::Explain),
     /// Say how a running server is.
-    Status {
-        #[command(flatten)]
-        server: client::Server,
-        /// What the API gives, instead of text.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(status::Asked),
     /// Say what happened on a running server.
     Events(events::Asked),
     /// Have a running server read its files.
@@ -116,7 +112,7 @@ pub fn run() -> ExitCode {
         Command::Check { config, json } => check::run(&config, json),
         Command::Query(query) => query::run(&query),
         Command::Explain(explain) => explain::run(&explain),
-        Command::Status { server, json } => status::status(&server, json),
+        Command::Status(asked) => status::status(&asked),
         Command::Events(asked) => events::run(&asked),
         Command::Reload { server, json } => status::reload(&server, json),
         Command::Override(command) => overrides::run(&command),

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{client::Server, status::told};
+use super::{client::Server, foreseen::Foreseen, status::told};
 use crate::config;
 
 /// `evenkeel override`.
@@ -65,9 +65,12 @@ pub(super) struct Clear {
     /// The number of an override, or the target of one or more.
     #[arg(value_name = "ID|TARGET", value_parser = NonEmptyStringValueParser::new())]
     which: String,
-    /// Who takes it back; the user who is logged in.
+    /// Who takes it back; whose token it is, and without one the user who is logged in.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     author: Option<String>,
+    /// Change nothing, and say what would follow.
+    #[arg(long)]
+    preview: bool,
     #[command(flatten)]
     server: Server,
     /// What the API gives, instead of text.
@@ -102,12 +105,15 @@ struct Note {
     /// When it ends by itself: `90s`, `30m`, `2h`; without, it is taken back by hand.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasts: Option<String>,
-    /// Who says so; the user who is logged in.
+    /// Who says so; whose token it is, and without one the user who is logged in.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     author: Option<String>,
     /// Even if names are left with nothing.
     #[arg(long)]
     force: bool,
+    /// Change nothing, and say what would follow.
+    #[arg(long)]
+    preview: bool,
 }
 
 /// `POST overrides`.
@@ -130,13 +136,13 @@ struct Dialled {
 }
 
 /// `GET overrides`.
-#[derive(Deserialize)]
-struct Said {
+#[derive(Clone, Default, Deserialize)]
+pub(super) struct Said {
     overrides: Vec<SaidOverride>,
     dials: Vec<SaidDial>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct SaidOverride {
     id: u64,
     target: String,
@@ -145,7 +151,7 @@ struct SaidOverride {
     note: SaidNote,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct SaidDial {
     region: String,
     percent: u8,
@@ -153,7 +159,7 @@ struct SaidDial {
     note: SaidNote,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct SaidNote {
     reason: String,
     author: String,
@@ -166,25 +172,37 @@ pub(super) fn run(command: &Override) -> ExitCode {
     match command {
         Override::Set(set) => run_set(set),
         Override::List { server, json } => {
-            told(server.call(Method::GET, "/api/v1/overrides", &[]), *json, list_text)
+            told(server.call(Method::GET, "/api/v1/overrides", &[]), *json, Said::list_text)
         }
-        Override::Clear(Clear { which, author, server, json }) => {
-            let path = format!("/api/v1/overrides/{}", segment(which));
-            let author = author.clone().unwrap_or_else(user);
-            let parameters = [("author", &*author)];
-            told(server.call(Method::DELETE, &path, &parameters), *json, |it: &Cleared| {
-                let ids: Vec<_> = it.cleared.iter().map(ToString::to_string).collect();
-                format!("cleared: {}\n", ids.join(", "))
-            })
-        }
+        Override::Clear(clear) => run_clear(clear),
     }
+}
+
+fn run_clear(clear: &Clear) -> ExitCode {
+    let Clear { which, author, preview, server, json } = clear;
+    let path = format!("/api/v1/overrides/{}", segment(which));
+    let author = who(author.as_ref(), server);
+    let mut parameters = Vec::new();
+    parameters.extend(author.as_deref().map(|it| ("author", it)));
+    if *preview {
+        parameters.push(("preview", "true"));
+        let answer = server.call(Method::DELETE, &path, &parameters);
+        return told(answer, *json, Foreseen::text);
+    }
+    told(server.call(Method::DELETE, &path, &parameters), *json, |it: &Cleared| {
+        let ids: Vec<_> = it.cleared.iter().map(ToString::to_string).collect();
+        format!("cleared: {}\n", ids.join(", "))
+    })
 }
 
 /// Sets a dial.
 pub(super) fn dial(dial: &Dial) -> ExitCode {
     let Dial { region, percent, note, server, json } = dial;
-    let body = note.body(json!({ "percent": percent }));
+    let body = note.body(json!({ "percent": percent }), server);
     let path = format!("/api/v1/dials/{}", segment(region));
+    if note.preview {
+        return foresee(server, &path, body, *json);
+    }
     told(server.post_one(&path, body), *json, |it: &Dialled| {
         let Dialled { region, percent } = it;
         format!("{region}: {percent} % of its normal traffic{}\n", note.lasts_text())
@@ -195,19 +213,27 @@ fn run_set(set: &Set) -> ExitCode {
     let Set { target, state, note, server, json } = set;
     let state = state.to_possible_value().expect("no state is hidden");
     let state = state.get_name();
-    let body = note.body(json!({ "target": target, "state": state }));
+    let body = note.body(json!({ "target": target, "state": state }), server);
+    if note.preview {
+        return foresee(server, "/api/v1/overrides", body, *json);
+    }
     told(server.post_one("/api/v1/overrides", body), *json, |added: &Added| {
         format!("override {}: {target} {state}{}\n", added.id, note.lasts_text())
     })
 }
 
+/// Prints what would follow from a call.
+fn foresee(server: &Server, path: &str, body: String, json: bool) -> ExitCode {
+    told(server.post_one(&format!("{path}?preview=true"), body), json, Foreseen::text)
+}
+
 impl Note {
     /// The body of a call that says this, too.
-    fn body(&self, mut body: serde_json::Value) -> String {
-        let Self { reason, lasts, author, force } = self;
+    fn body(&self, mut body: serde_json::Value, server: &Server) -> String {
+        let Self { reason, lasts, author, force, .. } = self;
         body["reason"] = json!(reason);
         body["for"] = json!(lasts);
-        body["author"] = json!(author.clone().unwrap_or_else(user));
+        body["author"] = json!(who(author.as_ref(), server));
         body["force"] = json!(force);
         body.to_string()
     }
@@ -217,31 +243,49 @@ impl Note {
     }
 }
 
-fn list_text(said: &Said) -> String {
-    let Said { overrides, dials } = said;
-    if overrides.is_empty() && dials.is_empty() {
-        return "no override and no dial\n".to_owned();
+impl Said {
+    /// Of each: the word, whom it means, until when, and who says why.
+    pub(super) fn brief(&self) -> impl Iterator<Item = [String; 4]> {
+        let brief = |word: String, target: &String, note: &SaidNote| {
+            let until = note.until.as_deref().unwrap_or("cleared").replacen(".000Z", "Z", 1);
+            [word, target.clone(), until, format!("{}: {}", note.author, note.reason)]
+        };
+        let overrides =
+            self.overrides.iter().map(move |it| brief(it.state.clone(), &it.target, &it.note));
+        let dials = self
+            .dials
+            .iter()
+            .map(move |it| brief(format!("{} %", it.percent), &it.region, &it.note));
+        overrides.chain(dials)
     }
-    let targets = overrides.iter().map(|it| &it.target);
-    let width = targets.chain(dials.iter().map(|it| &it.region)).map(|it| it.chars().count());
-    let width = width.max().unwrap_or(0);
-    let mut text = String::new();
-    let mut line = |id: &str, target: &str, word: &str, note: &SaidNote| {
-        let SaidNote { reason, author, since, until } = note;
-        let until = until.as_deref().unwrap_or("cleared");
-        writeln!(
-            text,
-            "{id:>4}  {target:<width$}  {word:<5}  {since} until {until}  {author}: {reason}"
-        )
-        .expect("a String takes everything");
-    };
-    for SaidOverride { id, target, state, note } in overrides {
-        line(&id.to_string(), target, state, note);
+
+    /// A line for each.
+    fn list_text(&self) -> String {
+        let Self { overrides, dials } = self;
+        if overrides.is_empty() && dials.is_empty() {
+            return "no override and no dial\n".to_owned();
+        }
+        let targets = overrides.iter().map(|it| &it.target);
+        let width = targets.chain(dials.iter().map(|it| &it.region)).map(|it| it.chars().count());
+        let width = width.max().unwrap_or(0);
+        let mut text = String::new();
+        let mut line = |id: &str, target: &str, word: &str, note: &SaidNote| {
+            let SaidNote { reason, author, since, until } = note;
+            let until = until.as_deref().unwrap_or("cleared");
+            writeln!(
+                text,
+                "{id:>4}  {target:<width$}  {word:<5}  {since} until {until}  {author}: {reason}"
+            )
+            .expect("a String takes everything");
+        };
+        for SaidOverride { id, target, state, note } in overrides {
+            line(&id.to_string(), target, state, note);
+        }
+        for SaidDial { region, percent, note } in dials {
+            line("dial", region, &format!("{percent} %"), note);
+        }
+        text
     }
-    for SaidDial { region, percent, note } in dials {
-        line("dial", region, &format!("{percent} %"), note);
-    }
-    text
 }
 
 /// A duration as the server takes it.
@@ -250,6 +294,12 @@ fn duration(text: &str) -> Result<String, &'static str> {
         Some(duration) if !duration.is_zero() => Ok(text.to_owned()),
         _ => Err("write a duration such as `90s`, `30m` or `2h`"),
     }
+}
+
+/// Who is said to say it; none: the server knows whose token it is.
+fn who(named: Option<&String>, server: &Server) -> Option<String> {
+    let unnamed = || (!server.has_token()).then(user);
+    named.cloned().or_else(unnamed)
 }
 
 /// Who calls, as the environment has it or the system.
@@ -283,12 +333,12 @@ mod tests {
             "dials": [{"region": "eu", "percent": 5, "reason": "slowly", "author": "me",
                 "since": "S", "until": "U"}]
         }"#;
-        let said = list_text(&serde_json::from_str(said).unwrap());
+        let said = serde_json::from_str::<Said>(said).unwrap().list_text();
         let expect = "   7  www.example.com/a  drain  S until cleared  ops: disks\n\
                       dial  eu                 5 %    S until U  me: slowly\n";
         assert_eq!(said, expect);
-        let none = Said { overrides: Vec::new(), dials: Vec::new() };
-        assert_eq!(list_text(&none), "no override and no dial\n");
+        let none = Said::default();
+        assert_eq!(none.list_text(), "no override and no dial\n");
     }
 
     #[test]

@@ -38,4 +38,5 @@ mod steering;
 mod takeover;
 mod tidy;
 mod udp;
+mod watch;
 mod week;

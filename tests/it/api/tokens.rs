@@ -104,6 +104,23 @@ fn who_says_something_is_whose_token_it_is() {
     let (server, api) = start(WITH_TOKENS, &[("tokens", &file)]);
     // Nobody has a token for asking alone, so that it takes none.
     assert_eq!(call(api, "GET", "/api/v1/status", &[], b"").status, 200);
+    // A command with a token leaves that to the server.
+    let token = server.path("token");
+    std::fs::write(&token, &tokens[0]).unwrap();
+    let url = format!("http://{api}");
+    let (code, _) = run(&[
+        "dial",
+        "us-east-1",
+        "50",
+        "--reason",
+        "slowly",
+        "--server",
+        &url,
+        "--token-file",
+        token.to_str().unwrap(),
+    ]);
+    let dials = call(api, "GET", "/api/v1/overrides", &[], b"").json()["dials"].clone();
+    assert_eq!((code, &dials[0]["author"]), (0, &"operateer".into()), "{dials}");
     let mut body = body_of("/api/v1/overrides");
     with(api, &tokens[0], "POST", "/api/v1/overrides", &body).json();
     body["author"] = "ann".into();

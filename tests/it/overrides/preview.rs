@@ -135,3 +135,29 @@ fn what_would_be_refused_is_refused_beforehand() {
         world.post("dials/us-east-1?preview=true", &json!({ "percent": 100, "reason": "x" }));
     assert_eq!(same.json()["names"], json!([]));
 }
+
+#[test]
+fn a_preview_by_command() {
+    let world = start();
+    let command = "override set www.example.com/us-east-1 drain --reason disks";
+    let expect = "nothing was done; this would follow\n\
+                  ap-south-1  share 0 -> 20 %  load 0 -> 20 of 80\n\
+                  eu-west-1   share 50 -> 80 %  load 50 -> 80 of 80\n\
+                  us-east-1   share 50 -> 0 %  load 50 -> 0 of 80\n\
+                  www.example.com. A: us-east-1 50 -> 0 %, eu-west-1 50 -> 80 %, \
+                  ap-south-1 0 -> 20 %\n";
+    let said = world.done(&format!("{command} --preview"));
+    assert_eq!(said, expect);
+    assert_eq!(world.get("overrides")["overrides"], json!([]));
+    world.done(command);
+    let said = world.done("override clear 1 --preview");
+    assert!(
+        said.contains("www.example.com. A: us-east-1 0 -> 50 %, eu-west-1 80 -> 50 %"),
+        "{said}"
+    );
+    assert_eq!(world.done("override clear 1"), "cleared: 1\n");
+    let said = world.done("dial us-east-1 50 --reason slowly --preview");
+    assert!(said.contains("of 40\n"), "{said}");
+    let said = world.done("override set us-east-1 up --reason sure --preview");
+    assert!(said.ends_with("no client would get anything else\n"), "{said}");
+}
