@@ -85,9 +85,12 @@ async function askSaid() {
 async function askName(name) {
   if (!name) return;
   const told = await ask(`endpoints/history?${query({ name })}`);
+  const before = known.names.get(name);
   if (told === undefined) known.names.delete(name);
   else if (told) known.names.set(name, gather(told.endpoints).get(name));
-  if (name === known.chosen) drawDetail();
+  const after = known.names.get(name);
+  if (before?.state !== after?.state || before?.out !== after?.out) drawNames();
+  else if (name === known.chosen) drawDetail();
 }
 
 async function askAll() {
@@ -215,7 +218,7 @@ const isOfNetwork = (error) => error instanceof TypeError || error.name === 'Abo
 /** The regions with all that is known of them in the chosen scope. */
 function regionsInScope() {
   const { status, policies, traffic, scope } = known;
-  const meant = regionShares(policies, scope);
+  const meant = regionShares(policies, scope, (name) => traffic.answers(name));
   const gets = traffic.regions(scope);
   const weights = new Map();
   for (const it of policies.get(scope)?.pools ?? []) {

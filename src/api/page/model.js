@@ -89,22 +89,25 @@ export function meantShares(policy) {
   return new Map((policy?.pools ?? []).map((it) => [it.pool, it.share]));
 }
 
-/** The share of each region over the names of a scope, each name counting the same; null: unknown. */
-export function regionShares(policies, name) {
-  const wanted = name ? [policies.get(name)].filter(Boolean) : [...policies.values()];
+/**
+ * The share that each region is meant to get over the names of a scope; null: unknown. Names count by the
+ * answers that they just gave (`given`), so that this can be held against what is given; all the same
+ * where none gave any.
+ */
+export function regionShares(policies, name, given) {
+  const scope = name ? [policies.get(name)].filter(Boolean) : [...policies.values()];
+  const wanted = scope.filter((it) => [...meantShares(it).values()].some(Number.isFinite));
+  if (wanted.length === 0) return null;
+  const answers = wanted.map((it) => given(it.name));
+  const all = answers.reduce((sum, it) => sum + it, 0);
   const sums = new Map();
-  let counted = 0;
-  for (const policy of wanted) {
-    const shares = meantShares(policy);
-    if (![...shares.values()].some(Number.isFinite)) continue;
-    counted += 1;
-    for (const pool of policy.pools) {
-      const share = shares.get(pool.pool) ?? 0;
-      if (pool.region) sums.set(pool.region, (sums.get(pool.region) ?? 0) + share);
+  wanted.forEach((policy, idx) => {
+    const part = 0 < all ? answers[idx] / all : 1 / wanted.length;
+    for (const { region, share } of policy.pools) {
+      if (region) sums.set(region, (sums.get(region) ?? 0) + part * (share ?? 0));
     }
-  }
-  if (counted === 0) return null;
-  return new Map([...sums].map(([region, sum]) => [region, sum / counted]));
+  });
+  return sums;
 }
 
 /** Shares as they are drawn now, from counts that only grow. */
@@ -163,6 +166,11 @@ export class Traffic {
     const rate = (it) => (it.sum * 1000) / (last.at - first.at);
     const share = (it) => (0 < sum ? it.sum / sum : null);
     return new Map(grown.map((it) => [it.pool, { ...it, share: share(it), rate: rate(it) }]));
+  }
+
+  /** How many answers a name just gave, as far as is known. */
+  answers(name) {
+    return [...(this.pools(name)?.values() ?? [])].reduce((sum, it) => sum + it.sum, 0);
   }
 
   /** The share of all answers that each region got; null: not known. */
