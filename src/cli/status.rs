@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::body::{Region, Reloaded, Status},
     config,
-    limits::WATCH_INTERVAL_MIN,
+    limits::{DURATION_MAX, WATCH_INTERVAL_MIN},
 };
 
 /// What is asked for.
@@ -36,8 +36,9 @@ pub(super) struct Asked {
 }
 
 fn interval(text: &str) -> Result<Duration, &'static str> {
-    let interval = config::duration(text).filter(|it| WATCH_INTERVAL_MIN <= *it);
-    interval.ok_or("write a duration such as `500ms`, `1s` or `1m`, at least `100ms`")
+    let interval =
+        config::duration(text).filter(|it| WATCH_INTERVAL_MIN <= *it && *it <= DURATION_MAX);
+    interval.ok_or("write a duration such as `500ms`, `1s` or `1m`, from `100ms` to `366d`")
 }
 
 /// Prints how the server is, or shows it.

@@ -38,6 +38,9 @@ use crate::clock;
 /// How long a key is waited for before all is drawn anew: ages are told in seconds.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
+/// How much later than expected an answer may come before the server counts as lost.
+const SILENCE_SPARE: Duration = Duration::from_secs(2);
+
 /// Shows the server until `q` is pressed. Whether it can be asked at all is said before the screen is
 /// taken.
 pub(super) fn run(server: &Server, interval: Duration) -> ExitCode {
@@ -120,7 +123,7 @@ impl Watch<'_> {
 
     /// Why what is shown is old; also where the server is silent.
     fn lost(&self, age: Duration) -> Option<String> {
-        let silent = self.interval * 2 + Duration::from_secs(2);
+        let silent = self.interval * 2 + SILENCE_SPARE;
         let why = (silent < age).then(|| "no answer yet".to_owned());
         self.lost.clone().or(why)
     }

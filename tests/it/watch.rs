@@ -129,7 +129,12 @@ fn without_a_terminal_it_is_said_once() {
     let [out, err] = [said.stdout, said.stderr].map(|it| String::from_utf8(it).unwrap());
     assert!(said.status.success() && out.contains(": ready, generation "), "{out}{err}");
     assert!(err.contains("`--watch` is for a terminal"), "{err}");
-    for wrong in [&["--interval", "1s"][..], &["--watch", "--interval", "0s"]] {
+    let wrongs = [
+        &["--interval", "1s"][..],
+        &["--watch", "--interval", "0s"],
+        &["--watch", "--interval", "400d"],
+    ];
+    for wrong in wrongs {
         assert_eq!(run(&[&["status", "--server", &url], wrong].concat()).0, 2, "{wrong:?}");
     }
 }
