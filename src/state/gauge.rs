@@ -229,7 +229,9 @@ mod tests {
             let (least, most) = late
                 .iter()
                 .fold((f64::INFINITY, 0.0_f64), |(least, most), it| (least.min(*it), most.max(*it)));
-            prop_assert!(most <= 1.07 * capacity, "{most} of {capacity}");
+            // What is hardly above 1 is no reason to change anything; the flatter the law, the more that is.
+            let unnoticed = ((1.0 + 2.0 * SAME) / 0.97).powf(1.0 / power);
+            prop_assert!(most <= unnoticed.max(1.07) * capacity, "{most} of {capacity}");
             prop_assert!(0.75 * capacity.min(wanted) <= least, "{least} of {capacity}");
             let changes = world.changes.iter().filter(|it| 1800 < **it).count();
             prop_assert!(changes <= 6, "{:?}", world.changes);
