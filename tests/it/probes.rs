@@ -202,9 +202,13 @@ async fn executed(spec: &ProbeSpec) -> Outcome {
 
 /// What a probe that wants `body` makes of a peer that does `act`.
 async fn outcome_of(act: Act, body: Option<&str>) -> Outcome {
+    outcome_with(act, Http { body: body.map(Into::into), ..http() }).await
+}
+
+/// What a probe makes of a peer that does `act`.
+async fn outcome_with(act: Act, http: Http) -> Outcome {
     let floods = matches!(act, Act::Flood(..));
     let peer = Peer::start(act, None).await;
-    let http = Http { body: body.map(Into::into), ..http() };
     let spec = spec(peer.address, Kind::Http(Box::new(http)));
     executed(&if floods { patient(spec) } else { spec }).await
 }

@@ -55,11 +55,6 @@ fn failed(why: Why) -> Outcome {
     Outcome::Failed(why)
 }
 
-async fn outcome_with(act: Act, http: Http) -> Outcome {
-    let peer = Peer::start(act, None).await;
-    executed(&spec(peer.address, Kind::Http(Box::new(http)))).await
-}
-
 #[tokio::test]
 async fn a_pattern_in_the_body() {
     let check = async |act, pattern: &str, expect: Outcome| {
