@@ -151,9 +151,15 @@ impl Snapshot {
         let depth_max = labels.checked_sub(skip)?;
         for depth in self.apexes.depths.iter().filter(|depth| **depth <= depth_max) {
             let (wire, hash) = name.suffix(labels - depth);
-            let is_apex = |id: &ZoneId| name::is_same(self.served(*id).zone.apex().as_wire(), wire);
-            if let Some(id) = self.apexes.table.find(hash, is_apex) {
-                return Some(self.served(*id));
+            // Kept when it is found: from its id it is some steps away.
+            let mut found = None;
+            let is_apex = |id: &ZoneId| {
+                let served = self.served(*id);
+                found = Some(served);
+                name::is_same(served.zone.apex().as_wire(), wire)
+            };
+            if self.apexes.table.find(hash, is_apex).is_some() {
+                return found;
             }
         }
         None

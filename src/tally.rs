@@ -187,7 +187,7 @@ impl NameCells {
     #[must_use]
     #[inline(always)]
     pub fn pool(self, pool: u16) -> Cell {
-        Self::after(self, NAME_HEAD_LEN.saturating_add(pool))
+        Cell(self.0.0.saturating_add(u32::from(NAME_HEAD_LEN) + u32::from(pool)))
     }
 
     /// That of answers with a footing; none for what is up: these are the others.

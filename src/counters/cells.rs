@@ -43,17 +43,23 @@ impl Cell {
 
 /// One thread's cells.
 pub(super) struct Pages {
-    pages: Box<[OnceLock<Box<Page>>]>,
+    pages: Box<[OnceLock<Box<Page>>; CELL_PAGES_MAX]>,
     /// Cells for which there are pages.
     len: AtomicU32,
 }
 
-type Page = [Count];
+/// Of a length that is known, so that nothing is looked up to find a cell but the page.
+type Page = [Count; CELL_PAGE_LEN];
+
+/// So many values, made where they will be: they are too much for the stack.
+fn boxed<T: Default, const LEN: usize>() -> Box<[T; LEN]> {
+    let values: Box<[T]> = (0..LEN).map(|_| T::default()).collect();
+    values.try_into().unwrap_or_else(|_| unreachable!("as many were collected"))
+}
 
 impl Default for Pages {
     fn default() -> Self {
-        let pages = (0..CELL_PAGES_MAX).map(|_| OnceLock::new()).collect();
-        Self { pages, len: AtomicU32::new(0) }
+        Self { pages: boxed(), len: AtomicU32::new(0) }
     }
 }
 
@@ -76,7 +82,7 @@ impl Pages {
     fn grow(&self, n_cells: u32) {
         let n_pages = (n_cells as usize).div_ceil(CELL_PAGE_LEN);
         for page in self.pages.iter().take(n_pages) {
-            page.get_or_init(|| (0..CELL_PAGE_LEN).map(|_| Count::default()).collect());
+            page.get_or_init(boxed);
         }
         self.len.store(n_cells, Relaxed);
     }

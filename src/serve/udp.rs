@@ -131,6 +131,7 @@ impl Driver {
 
     /// One batch in and out, of which the first packet is waited for; says how many questions it
     /// held.
+    #[inline(always)]
     fn turn(&self, batch: &mut Batch, engine: &mut Engine, snapshots: &mut Snapshots<'_>) -> usize {
         let received = batch.receive(self.socket.as_fd());
         self.answer(received, batch, engine, snapshots)
@@ -147,7 +148,7 @@ impl Driver {
         self.answer(received, batch, engine, snapshots)
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer(
         &self,
         received: io::Result<usize>,

@@ -117,7 +117,7 @@ impl<'b> Reply<'b> {
     #[inline(always)]
     pub fn new(buffer: &'b mut [u8], limit: usize, query: &Query<'_>) -> Self {
         let len = HEADER_LEN + query.question.len();
-        buffer[HEADER_LEN..len].copy_from_slice(query.question);
+        copy(&mut buffer[HEADER_LEN..len], query.question);
         let reserved = query.edns.as_ref().map_or(0, reserved_len);
         let buffer = &mut buffer[..limit];
         assert!(len + reserved <= limit);
@@ -455,10 +455,33 @@ impl<'b> Reply<'b> {
         if self.limit < end {
             return None;
         }
-        self.buffer[self.len..end].copy_from_slice(octets);
+        copy(&mut self.buffer[self.len..end], octets);
         self.len = end;
         Some(())
     }
+}
+
+/// Copies octets, as many as there is room for. Questions and options are short, and a call of what
+/// copies memory of any length costs more than to copy them does.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        8..16 => copy_ends::<8>(to, from),
+        16..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies `LEN` octets from either end, which meet or overlap.
+#[inline(always)]
+fn copy_ends<const LEN: usize>(to: &mut [u8], from: &[u8]) {
+    assert!(to.len() == from.len() && LEN <= from.len() && from.len() <= 2 * LEN);
+    let (Some(first), Some(last)) = (from.first_chunk::<LEN>(), from.last_chunk::<LEN>()) else {
+        unreachable!("asserted above");
+    };
+    to[..LEN].copy_from_slice(first);
+    let last_at = to.len() - LEN;
+    to[last_at..].copy_from_slice(last);
 }
 
 /// A label in the message: its length stands at `at`, its octets behind that.
