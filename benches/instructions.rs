@@ -21,7 +21,7 @@ use std::{
     error::Error,
     fs,
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -40,6 +40,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Questions of the first run. The wake-ups of idle threads come to some thousands of instructions
 /// per run: a few tenths of an instruction per question.
 const QUESTIONS: usize = 20_000;
+
+/// Ports that are tried when others have one for UDP or TCP alone.
+const ADDRESS_TRIES_MAX: usize = 32;
 
 /// How long a reply may take. Under callgrind everything is fifty times as slow.
 const REPLY_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -194,8 +197,7 @@ impl Drop for Server {
 }
 
 fn serve(kind: &Kind, folder: &Path, counts: &Path) -> Result<Server> {
-    // Bound and let go: the kernel does not soon choose the same port for another.
-    let address = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    let address = free_address()?;
     let file = folder.join("evenkeel.yaml");
     fs::create_dir_all(folder.join("zones"))?;
     fs::write(&file, SERVER_FILE.replace("{listen}", &address.to_string()))?;
@@ -217,6 +219,18 @@ fn serve(kind: &Kind, folder: &Path, counts: &Path) -> Result<Server> {
     let server = Server { process, address };
     wait_until_ready(BufReader::new(log))?;
     Ok(server)
+}
+
+/// An address whose port is free for UDP and TCP. Bound and let go: the kernel does not soon choose the
+/// same for another.
+fn free_address() -> Result<SocketAddr> {
+    for _ in 0..ADDRESS_TRIES_MAX {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        if UdpSocket::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err("no port is free for both UDP and TCP".into())
 }
 
 /// Reads the log up to the line `ready`, and the rest of it on a thread, so that nobody waits for
