@@ -70,6 +70,15 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
 }
 
+/// What a stretch of load came to.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch {
+    /// Questions that were answered.
+    pub(crate) answered: u64,
+    /// Those that were not, a while after the last.
+    pub(crate) lost: u64,
+}
+
 impl Load<'_> {
     /// Asks until there is a right reply, for a while.
     pub(crate) fn wait_until_ready(&self, server: &mut Server) -> Result<()> {
@@ -89,12 +98,8 @@ impl Load<'_> {
 
     /// Keeps the server busy for a while and says what it took.
     pub(crate) fn measure(&self, server: &Server) -> Result<Measured> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        prepare(&socket)?;
         let mut next = 0;
-        for _ in 0..WINDOW {
-            socket.send_to(self.question(&mut next), server.address)?;
-        }
+        let socket = self.begin(server.address, &mut next)?;
         let mut batch = Batch::new();
         self.keep_up(&socket, &mut batch, &mut next, WARM_UP)?;
         let (cpu, begun) = (cpu_ns(&server.process)?, clock::now());
@@ -106,6 +111,37 @@ impl Load<'_> {
         #[expect(clippy::cast_precision_loss, reason = "a second's nanoseconds are exact")]
         let (cpu, answered) = (cpu as f64, answered as f64);
         Ok(Measured { cost: cpu / answered, rate: answered / took.as_secs_f64() })
+    }
+
+    /// Keeps a server busy for a while, and waits for what is in flight then.
+    pub(crate) fn keep_busy(&self, server: SocketAddr, duration: Duration) -> Result<Stretch> {
+        let mut next = 0;
+        let socket = self.begin(server, &mut next)?;
+        let mut batch = Batch::new();
+        let answered = self.keep_up(&socket, &mut batch, &mut next, duration)?;
+        let mut in_flight = WINDOW;
+        while 0 < in_flight {
+            let count = batch.receive(socket.as_fd())?;
+            if count == 0 {
+                break;
+            }
+            for idx in 0..count {
+                self.require_right(batch.slot(idx).question)?;
+            }
+            in_flight = in_flight.checked_sub(count).ok_or("more replies than questions")?;
+        }
+        let late = WINDOW - in_flight;
+        Ok(Stretch { answered: answered + late as u64, lost: in_flight as u64 })
+    }
+
+    /// Asks the first questions.
+    fn begin(&self, server: SocketAddr, next: &mut usize) -> Result<UdpSocket> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        prepare(&socket)?;
+        for _ in 0..WINDOW {
+            socket.send_to(self.question(next), server)?;
+        }
+        Ok(socket)
     }
 
     /// Asks again for each reply, so that as many questions as before are in flight; says how many
@@ -127,10 +163,7 @@ impl Load<'_> {
             for idx in 0..count {
                 // The reply's place takes the next question, and its source is where that goes.
                 let slot = batch.slot(idx);
-                if !self.is_right(slot.question) {
-                    let reply = slot.question;
-                    return Err(format!("{}: a wrong reply: {reply:02x?}", self.name).into());
-                }
+                self.require_right(slot.question)?;
                 let question = self.question(next);
                 slot.reply[..question.len()].copy_from_slice(question);
                 batch.queue(idx, question.len());
@@ -148,6 +181,13 @@ impl Load<'_> {
         let question = &self.questions[*next];
         *next = if *next + 1 < self.questions.len() { *next + 1 } else { 0 };
         question
+    }
+
+    fn require_right(&self, reply: &[u8]) -> Result<()> {
+        if self.is_right(reply) {
+            return Ok(());
+        }
+        Err(format!("{}: a wrong reply: {reply:02x?}", self.name).into())
     }
 
     pub(crate) fn is_right(&self, reply: &[u8]) -> bool {

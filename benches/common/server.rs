@@ -139,6 +139,14 @@ pub(crate) fn cpu_ns(process: &Child) -> Result<u64> {
     Ok(sum)
 }
 
+/// Memory of a process that is in use, in KiB.
+pub(crate) fn resident_kib(process: &Child) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let value = line.ok_or("no such line")?.trim().trim_end_matches(" kB");
+    Ok(value.parse()?)
+}
+
 /// A process and those that descend from it.
 pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
