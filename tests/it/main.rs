@@ -32,6 +32,7 @@ mod reload;
 mod schemas;
 mod server;
 mod shelf;
+mod soak;
 mod sockets;
 mod state;
 mod steering;
